@@ -1,0 +1,63 @@
+"""Learn and use GANs for human faces, on Keras 3 and TensorFlow.
+
+The main names are offered here and loaded when first used, so that `import gan_helpers` (and `--help`) does
+not wait for TensorFlow:
+
+>>> from gan_helpers import GAN, generator_model, discriminator_model
+"""
+
+import importlib
+import os
+
+# The networks are plain Keras; the training loop needs Keras on TensorFlow. A choice that the user made stands.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# TensorFlow's start-up notices would drown the first line that matters. Errors still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "draw_faces": "data.drawn_faces",
+    "find_faces": "data.sources",
+    "prepare_images": "data.images",
+    "face_batches": "data.batches",
+    "generator_model": "models.networks",
+    "discriminator_model": "models.networks",
+    "Recipe": "models.recipes",
+    "RECIPES": "models.recipes",
+    "GAN": "training.gan",
+    "Run": "training.runs",
+    "train": "training.train",
+    "load_generator": "training.runs",
+    "sample_latents": "visualization.plots",
+    "generate_images": "visualization.plots",
+    "generate_and_save_images": "visualization.plots",
+    "image_grid": "visualization.plots",
+    "show_images": "visualization.plots",
+    "plot_history": "visualization.plots",
+    "interpolate": "visualization.plots",
+    "save_animation": "visualization.plots",
+}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'gan_helpers' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    try:
+        module = importlib.import_module(f"gan_helpers.{_HOME_OF[name]}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(
+                "expected TensorFlow, which this package leaves to you to choose; received none; install "
+                "'gan_helpers[cpu]' (no GPU) or 'gan_helpers[gpu]'",
+                name="tensorflow",
+            ) from error
+        raise
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,70 @@
+"""An endless, seeded, shuffled stream of batches that can start at any step."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def steps_per_epoch(count, batch_size):
+    """Steps in one pass over `count` pictures; a last, smaller batch is left to the next epoch's new order.
+
+    Raises:
+        ValueError: there are fewer pictures than one batch holds.
+    """
+    if count < batch_size:
+        raise ValueError(
+            f"expected at least one batch of {batch_size} pictures; received {count}; "
+            f"add pictures, or make the batch smaller (--batch-size {max(1, count)})"
+        )
+    return count // batch_size
+
+
+def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True):
+    """Batches for training, without end.
+
+    Which pictures stand in the batch of a step, in which order, and which of them are mirrored, is a function of
+    `(seed, step)` alone. So a stream that starts at step 1,000 gives what one that ran from 0 gives there, and a
+    resumed run sees what one never stopped would have seen. Each epoch is a new random order of all pictures, from
+    a stateless shuffle (`tf.random.experimental.index_shuffle`), so that it costs no memory and no start-up time.
+
+    Args:
+        images: uint8 `(count, height, width, 3)`, an array or memory map.
+        batch_size: pictures in a batch. Every batch is full. Defaults to `64`.
+        seed: seed of order and mirroring. Defaults to `0`.
+        start_step: the step to start at. Defaults to `0`.
+        flip: mirror half of the pictures left to right; faces stay faces. Defaults to `True`.
+
+    Returns:
+        `tf.data.Dataset` of float32 `(batch_size, height, width, 3)` in [-1, 1].
+
+    Raises:
+        ValueError: fewer pictures than a batch, or pictures of another shape or type.
+
+    Example:
+        >>> batch = next(iter(face_batches(images, 64)))
+        >>> batch.shape
+        TensorShape([64, 64, 64, 3])
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(
+            f"expected uint8 images of shape (count, height, width, 3); received {images.dtype} {images.shape}; "
+            "pass prepare_images(...).images"
+        )
+    steps = steps_per_epoch(len(images), batch_size)
+    last = tf.constant(len(images) - 1, tf.int64)
+    seed = tf.constant(seed, tf.int64)
+
+    def pick(step):
+        epoch, step_of_epoch = step // steps, step % steps
+        positions = step_of_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
+        order = tf.stack([seed, epoch])
+        picked = tf.random.experimental.index_shuffle(positions, order, last)
+        batch = tf.numpy_function(lambda rows: images[rows], [picked], tf.uint8, stateful=False)
+        batch = tf.ensure_shape(batch, (batch_size, *images.shape[1:]))
+        batch = tf.cast(batch, tf.float32) / 127.5 - 1.0
+        if flip:
+            mirrored = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([seed, step])) < 0.5
+            batch = tf.where(mirrored, batch[:, :, ::-1], batch)
+        return batch
+
+    stream = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    return stream.map(pick, num_parallel_calls=2, deterministic=True).prefetch(4)

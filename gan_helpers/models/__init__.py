@@ -1,0 +1,1 @@
+"""Networks, losses and recipes: plain Keras 3, no TensorFlow."""

@@ -1,0 +1,75 @@
+"""Adversarial losses: one function for the discriminator and one for the generator of each."""
+
+import keras
+from keras import ops
+
+
+def non_saturating_d_loss(real_logits, fake_logits):
+    """The discriminator's loss: cross-entropy of calling real images real and fake ones fake.
+
+    `mean(softplus(-real_logits)) + mean(softplus(fake_logits))`, which is `-log D(x) - log(1 - D(G(z)))` with
+    `D = sigmoid(logits)`, but never overflows.
+
+    Args:
+        real_logits: float `(batch, 1)`, the discriminator's logits for real images.
+        fake_logits: float `(batch, 1)`, its logits for generated images.
+
+    Returns:
+        A float scalar, at least 0; `2 log 2 = 1.386` where the discriminator cannot tell.
+
+    Reference: Goodfellow et al., "Generative Adversarial Networks", 2014.
+    """
+    return ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
+
+
+def non_saturating_g_loss(fake_logits):
+    """The generator's loss: cross-entropy of having its images called real, `mean(softplus(-fake_logits))`.
+
+    Called non-saturating because its gradient is strong where the generator loses, which `log(1 - D(G(z)))` is not.
+
+    Args:
+        fake_logits: float `(batch, 1)`, the discriminator's logits for generated images.
+
+    Returns:
+        A float scalar, at least 0; `log 2 = 0.693` where the discriminator cannot tell.
+
+    Reference: Goodfellow et al., "Generative Adversarial Networks", 2014.
+    """
+    return ops.mean(ops.softplus(-fake_logits))
+
+
+def probability_d_loss(real_probabilities, fake_probabilities):
+    """`non_saturating_d_loss` for a discriminator that ends in a sigmoid.
+
+    The logarithms are cut off where a probability is within 1e-7 of 0 or 1; prefer logits, where nothing is cut.
+
+    Args:
+        real_probabilities: float `(batch, 1)` in [0, 1].
+        fake_probabilities: float `(batch, 1)` in [0, 1].
+
+    Returns:
+        A float scalar, at least 0.
+    """
+    return _cross_entropy(1.0, real_probabilities) + _cross_entropy(0.0, fake_probabilities)
+
+
+def probability_g_loss(fake_probabilities):
+    """`non_saturating_g_loss` for a discriminator that ends in a sigmoid.
+
+    Args:
+        fake_probabilities: float `(batch, 1)` in [0, 1].
+
+    Returns:
+        A float scalar, at least 0.
+    """
+    return _cross_entropy(1.0, fake_probabilities)
+
+
+def _cross_entropy(target, probabilities):
+    return ops.mean(keras.losses.binary_crossentropy(ops.full_like(probabilities, target), probabilities))
+
+
+LOSSES = {
+    "non_saturating": (non_saturating_d_loss, non_saturating_g_loss),
+    "probability": (probability_d_loss, probability_g_loss),
+}

@@ -1,0 +1,44 @@
+"""Named settings of a whole training run: plain data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train and how.
+
+    Attributes:
+        architecture: name of both networks' architecture, see `generator_model`.
+        base_filters: width of both networks.
+        latent_dim: width of the latents.
+        batch_size: images in a step.
+        g_learning_rate: Adam's learning rate for the generator.
+        d_learning_rate: Adam's learning rate for the discriminator.
+        beta_1: Adam's first decay; 0.5 steadies a GAN (Radford et al. 2015).
+        loss: name of a pair in `losses.LOSSES`.
+        averaging_half_life: images after which a past generator's share in the averaged one has halved.
+        flip: mirror half of the real images.
+    """
+
+    architecture: str = "dcgan"
+    base_filters: int = 64
+    latent_dim: int = 100
+    batch_size: int = 64
+    g_learning_rate: float = 2e-4
+    d_learning_rate: float = 2e-4
+    beta_1: float = 0.5
+    loss: str = "non_saturating"
+    averaging_half_life: int = 10_000
+    flip: bool = True
+
+
+# The paper's optimiser and batch of 128; its widest drawing has 128 base filters, the common ports have these 64.
+dcgan_2015 = Recipe(batch_size=128)
+
+# For minutes on a CPU: a slim network and more, smaller steps.
+quick = Recipe(base_filters=32, batch_size=32)
+
+# The script origin's networks, whose discriminator ends in a sigmoid.
+script_32 = Recipe(architecture="script_32", base_filters=32, loss="probability")
+
+RECIPES = {"quick": quick, "dcgan_2015": dcgan_2015, "script_32": script_32}

@@ -1,0 +1,1 @@
+"""The training step, the folder of a run, and the callbacks between them."""

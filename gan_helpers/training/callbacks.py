@@ -1,0 +1,193 @@
+"""Keras callbacks that connect a `GAN` in training with the folder of its run and with whoever watches."""
+
+import signal
+import sys
+import threading
+import time
+
+import keras
+from tqdm import tqdm
+
+from gan_helpers.visualization.plots import generate_and_save_images
+
+
+class SaveRun(keras.callbacks.Callback):
+    """Writes history and timing at the end of every epoch, and checkpoints at intervals and at the end.
+
+    Args:
+        run: an open `Run`.
+        steps_per_epoch: steps in an epoch; where an epoch is gone on with in its middle, its running means are kept.
+        batch_size: images in a step, for the images/s of `timing.csv`.
+        seconds: seconds between checkpoints. Defaults to `120`.
+    """
+
+    def __init__(self, run, steps_per_epoch, batch_size, seconds=120.0):
+        super().__init__()
+        self.run, self.steps_per_epoch, self.seconds = run, steps_per_epoch, seconds
+        self.batch_size = batch_size
+        self._means = None
+
+    def on_train_begin(self, logs=None):
+        # `fit` resets the running means when an epoch begins; in the middle of one they belong to the run's state.
+        if self.model.step % self.steps_per_epoch:
+            self._means = [[v.numpy() for v in mean.variables] for mean in self.model.means]
+        self._saved_at = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._means:
+            for mean, values in zip(self.model.means, self._means, strict=True):
+                for variable, value in zip(mean.variables, values, strict=True):
+                    variable.assign(value)
+            self._means = None
+        self._epoch_began = time.monotonic(), self.model.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() - self._saved_at > self.seconds:
+            self.run.save(self.model)
+            self._saved_at = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.model.step
+        if step % self.steps_per_epoch:  # stopped in its middle: the row is written when the epoch is done
+            return
+        began, first = self._epoch_began
+        seconds = time.monotonic() - began
+        speed = (step - first) * self.batch_size / seconds
+        self.run.add_history({"epoch": epoch + 1, "step": step, **{k: float(v) for k, v in logs.items()}})
+        self.run.add_timing(
+            {"epoch": epoch + 1, "step": step, "seconds": round(seconds, 3), "images_per_second": round(speed, 1)}
+        )
+
+    def on_train_end(self, logs=None):
+        self.run.save(self.model)
+
+
+class DrawSamples(keras.callbacks.Callback):
+    """Draws the same latents with the averaged generator as training goes on.
+
+    Args:
+        test_input: float32 latents `(count, latent_dim)`.
+        steps_per_epoch: steps in an epoch.
+        directory: folder of the pictures. Defaults to `"images"`.
+        name: their file names. `{epoch}` counts the passes completed, `{batch}` the batches of the pass under way.
+            Without `{batch}` one picture is drawn before training (`epoch_0.png`) and one after every
+            `every`-th epoch; with it one after the first batch of every `every`-th epoch
+            (`epochs0batch_1.jpg`) and one at the end of training. Defaults to `"epoch_{epoch}.png"`.
+        every: epochs between pictures. Defaults to `1`.
+    """
+
+    def __init__(self, test_input, steps_per_epoch, *, directory="images", name="epoch_{epoch}.png", every=1):
+        super().__init__()
+        self.test_input, self.steps_per_epoch, self.every = test_input, steps_per_epoch, every
+        self.directory, self.name = directory, name
+        self.by_batch = "{batch}" in name or "{batch}" in str(directory)
+        self.last_drawn = None
+
+    def on_train_begin(self, logs=None):
+        if self.model.step == 0 and not self.by_batch:
+            self._draw(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        epoch, batch = divmod(self.model.step - 1, self.steps_per_epoch)
+        if self.by_batch and batch == 0 and epoch % self.every == 0:
+            self._draw(epoch, 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = self.model.step % self.steps_per_epoch == 0
+        if done and not self.by_batch and (epoch + 1) % self.every == 0:
+            self._draw(epoch + 1)
+
+    def on_train_end(self, logs=None):
+        if self.by_batch and self.model.step:
+            epoch, batch = divmod(self.model.step - 1, self.steps_per_epoch)
+            self._draw(epoch, batch + 1)
+
+    def _draw(self, epoch, batch=None):
+        self.last_drawn = generate_and_save_images(
+            self.model.averaged_generator,
+            epoch,
+            self.test_input,
+            directory=self.directory,
+            name=self.name,
+            batch=batch,
+            show=False,
+        )
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A bar over the whole of the training, with images/s, both losses, both scores, and the time left.
+
+    Args:
+        total_steps: steps at which training ends, or `None` where a time is planned.
+        minutes: planned minutes, or `None`.
+        file: where to write. Defaults to stderr.
+    """
+
+    def __init__(self, batch_size, total_steps=None, minutes=None, file=None):
+        super().__init__()
+        self.batch_size, self.total_steps = batch_size, total_steps
+        self.seconds = None if minutes is None else round(minutes * 60)
+        self.file = file or sys.stderr
+        self.bar = None
+
+    def on_train_begin(self, logs=None):
+        self.began, self.first = time.monotonic(), self.model.step
+        shared = {"desc": "training", "file": self.file, "dynamic_ncols": True, "mininterval": 0.5}
+        if self.seconds is not None:
+            form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
+            self.bar = tqdm(total=self.seconds, bar_format=form, **shared)
+        else:
+            form = "{desc}: {percentage:3.0f}%|{bar}| {n}/{total} [{elapsed}<{remaining}{postfix}]"
+            self.bar = tqdm(total=self.total_steps, initial=self.first, bar_format=form, **shared)
+        self._shown = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        if now - self._shown < 0.5 and self.model.step != self.total_steps:
+            return
+        self._shown = now
+        spent = now - self.began
+        shown = {"images/s": f"{(self.model.step - self.first) * self.batch_size / spent:.0f}"}
+        shown |= {name: f"{float(value):.2f}" for name, value in (logs or {}).items()}
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.n = min(spent, self.seconds) if self.seconds is not None else self.model.step
+        self.bar.refresh()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+class StopWhenTold(keras.callbacks.Callback):
+    """Ends training cleanly, between two steps, on Ctrl-C (or SIGTERM), or when the planned time is over.
+
+    A second Ctrl-C interrupts at once.
+
+    Args:
+        minutes: minutes after which to stop, or `None` for no limit.
+    """
+
+    def __init__(self, minutes=None):
+        super().__init__()
+        self.seconds = None if minutes is None else minutes * 60
+        self.interrupted = False
+
+    def on_train_begin(self, logs=None):
+        self.began = time.monotonic()
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():  # Python takes signals nowhere else
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._interrupt)
+
+    def on_train_batch_end(self, batch, logs=None):
+        over = self.seconds is not None and time.monotonic() - self.began >= self.seconds
+        if self.interrupted or over:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number, frame):
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True

@@ -1,0 +1,165 @@
+"""`GAN`: one step of adversarial training, and the averaged generator."""
+
+import keras
+import tensorflow as tf
+
+from gan_helpers.models.losses import LOSSES
+
+
+class GAN(keras.Model):
+    """A generator and a discriminator that train each other, as one Keras model.
+
+    `fit` on batches of real images calls `train_step`, which trains the discriminator once and then the generator
+    once. Beside them a third network is kept, `averaged_generator`, whose weights follow the generator's as a
+    running average. A GAN's generator circles around its goal; the average stands nearer to it, so its faces are
+    smoother and better, and it costs a few additions a step. Samples are drawn with it.
+
+    Latents are a function of `(seed, number of updates)`, so that a resumed run draws what one never stopped would.
+
+    Args:
+        generator: `keras.Model` from latents `(batch, latent_dim)` to images in [-1, 1].
+        discriminator: `keras.Model` from images to scores `(batch, 1)`.
+        seed: seed of the latents, at least 0. Defaults to `0`.
+        averaging_half_life: images after which a past generator's share in the average has halved. Early in a run
+            it is shortened to a twentieth of the images seen, so that the first noise is soon forgotten.
+            Defaults to `10_000`.
+
+    Raises:
+        ValueError: the two networks do not fit each other.
+
+    Example:
+        >>> gan = GAN(generator_model(100), discriminator_model())
+        >>> gan.compile()
+        >>> gan.fit(face_batches(images), steps_per_epoch=100, epochs=5)
+        >>> faces = gan.averaged_generator(sample_latents(64))
+
+    References: Goodfellow et al., "Generative Adversarial Networks", 2014; Yazici et al., "The Unusual Effectiveness
+    of Averaging in GAN Training", 2019; the shortened half-life: Karras et al., "Training Generative Adversarial
+    Networks with Limited Data", 2020.
+    """
+
+    def __init__(self, generator, discriminator, *, seed=0, averaging_half_life=10_000):
+        super().__init__(name="gan")
+        if generator.output_shape[1:] != discriminator.input_shape[1:]:
+            raise ValueError(
+                f"expected a discriminator for the generator's images {generator.output_shape[1:]}; received one for "
+                f"{discriminator.input_shape[1:]}; give both networks the same image_size"
+            )
+        self.generator = generator
+        self.discriminator = discriminator
+        self.averaged_generator = keras.models.clone_model(generator)
+        self.averaged_generator.set_weights(generator.get_weights())
+        self.averaged_generator.trainable = False
+        self.latent_dim = generator.input_shape[-1]
+        self.seed = seed
+        self.averaging_half_life = averaging_half_life
+        self.d_updates = keras.Variable(0, dtype="int64", trainable=False, name="d_updates")
+        self.g_updates = keras.Variable(0, dtype="int64", trainable=False, name="g_updates")
+        self.means = [keras.metrics.Mean(name) for name in ("d_loss", "g_loss", "real_score", "fake_score")]
+        self.built = True
+
+    def compile(self, g_optimizer=None, d_optimizer=None, *, loss="non_saturating", **arguments):
+        """Sets how both networks learn.
+
+        Args:
+            g_optimizer: the generator's Keras optimizer. Defaults to `Adam(2e-4, beta_1=0.5)` (Radford et al. 2015).
+            d_optimizer: the discriminator's, another object. Defaults to the same settings.
+            loss: `"non_saturating"` (default, for logits) or `"probability"` (for a sigmoid's output).
+            **arguments: passed on to `keras.Model.compile`. `jit_compile` defaults to `True` on a GPU and `False`
+                elsewhere, since XLA makes these networks slower on CPUs.
+
+        Raises:
+            ValueError: a loss that there is not, or one optimizer for both networks.
+        """
+        if loss not in LOSSES:
+            raise ValueError(f"expected a loss of {', '.join(LOSSES)}; received {loss!r}")
+        if g_optimizer is not None and g_optimizer is d_optimizer:
+            raise ValueError(
+                "expected two optimizers; received the same object twice; "
+                "make one for each network, since an optimizer keeps slots for its own weights"
+            )
+        arguments.setdefault("jit_compile", bool(tf.config.list_physical_devices("GPU")))
+        super().compile(**arguments)
+        self.g_optimizer = g_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.d_optimizer = d_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.g_optimizer.build(self.generator.trainable_variables)
+        self.d_optimizer.build(self.discriminator.trainable_variables)
+        self.d_loss, self.g_loss = LOSSES[loss]
+        self.gives_probabilities = loss == "probability"
+
+    @property
+    def metrics(self):
+        return self.means
+
+    @property
+    def step(self):
+        """Updates of both networks so far, an `int`."""
+        return int(self.g_updates.numpy())
+
+    def call(self, latents, training=False):
+        """Faces of the averaged generator: float32 `(batch, height, width, 3)` in [-1, 1]."""
+        return self.averaged_generator(latents, training=training)
+
+    def train_step(self, real_images):
+        results = self.train_discriminator(real_images)
+        results |= self.train_generator(tf.shape(real_images)[0])
+        for mean in self.means:
+            mean.update_state(results[mean.name])
+        return {mean.name: mean.result() for mean in self.means}
+
+    def train_discriminator(self, real_images):
+        """One update of the discriminator.
+
+        Real and fake images pass through it apart, each with their own batch statistics.
+
+        Args:
+            real_images: float32 `(batch, height, width, 3)` in [-1, 1].
+
+        Returns:
+            `dict` of float scalars: `d_loss`, and `real_score` and `fake_score`, the mean probability in [0, 1] that
+            it gives real and fake images.
+        """
+        fake_images = self.generator(self._latents(0, self.d_updates, tf.shape(real_images)[0]), training=True)
+        with tf.GradientTape() as tape:
+            real_logits = self.discriminator(real_images, training=True)
+            fake_logits = self.discriminator(fake_images, training=True)
+            d_loss = self.d_loss(real_logits, fake_logits)
+        weights = self.discriminator.trainable_variables
+        self.d_optimizer.apply(tape.gradient(d_loss, weights), weights)
+        self.d_updates.assign_add(1)
+        return {"d_loss": d_loss, "real_score": self._score(real_logits), "fake_score": self._score(fake_logits)}
+
+    def train_generator(self, batch_size):
+        """One update of the generator, and of its average.
+
+        Args:
+            batch_size: how many images to generate for it.
+
+        Returns:
+            `dict` with the float scalar `g_loss`.
+        """
+        latents = self._latents(1, self.g_updates, batch_size)
+        with tf.GradientTape() as tape:
+            fake_logits = self.discriminator(self.generator(latents, training=True), training=True)
+            g_loss = self.g_loss(fake_logits)
+        weights = self.generator.trainable_variables
+        self.g_optimizer.apply(tape.gradient(g_loss, weights), weights)
+        self.g_updates.assign_add(1)
+        self._update_average(batch_size)
+        return {"g_loss": g_loss}
+
+    def _update_average(self, batch_size):
+        """Weights and batch-norm statistics alike move towards the generator's by `1 - decay`."""
+        batch = tf.cast(batch_size, tf.float32)
+        seen = batch * tf.cast(tf.convert_to_tensor(self.g_updates), tf.float32)
+        half_life = tf.minimum(float(self.averaging_half_life), seen / 20.0)
+        keep = tf.pow(0.5, batch / half_life)
+        for average, current in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
+            average.assign(current + (average - current) * keep)
+
+    def _latents(self, half, updates, batch_size):
+        seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * tf.convert_to_tensor(updates) + half])
+        return tf.random.stateless_normal((batch_size, self.latent_dim), seed)
+
+    def _score(self, logits):
+        return tf.reduce_mean(logits if self.gives_probabilities else tf.sigmoid(logits))
