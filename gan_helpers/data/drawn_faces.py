@@ -5,7 +5,7 @@ import numpy as np
 from gan_helpers.data.drawn_parts import paint
 from gan_helpers.data.drawn_shapes import HAIR_STYLES
 
-_CHUNK = 32  # Faces painted together: few enough that their pixels stay in the processor's cache.
+_PIXELS = 48 * 64 * 64  # Painted together: few enough to stay in the processor's cache.
 
 # name: (kind, low, high, meaning). A "binary" is 0 or 1, a "choice" a whole number, a "number" anything between.
 ATTRIBUTES = {
@@ -91,8 +91,9 @@ def draw_faces(count, image_size=64, *, seed=0, start=0, attributes=None):
         table[name] = _fixed(name, value, count)
     images = np.empty((count, image_size, image_size, 3), np.uint8)
     order = np.lexsort((table["head_turn"], table["hair_style"]))  # Faces that are alike share smaller rectangles.
-    for first in range(0, count, _CHUNK):
-        some = order[first : first + _CHUNK]
+    chunk = max(4, _PIXELS // image_size**2)
+    for first in range(0, count, chunk):
+        some = order[first : first + chunk]
         images[some] = paint({name: column[some] for name, column in table.items()}, hidden[some], image_size)
     return images, table
 
@@ -145,7 +146,7 @@ def _sample(count, seed, start):
 
     table["age_lines"] = _number(draws["age_lines"] ** 2)
     table["blush"] = _number(draws["blush"] ** 1.5)
-    table["smile"] = _number(np.clip(draws["smile"] * 1.7 - 0.55, -1, 1))
+    table["smile"] = _number(np.clip(draws["smile"] * 1.65 - 0.45, -1, 1))
     table["mouth_open"] = _chance(draws["mouth_open"], 0.3)
     table["lipstick"] = _chance(draws["lipstick"], np.where(feminine, 0.55, 0.0))
     table["beard"] = _chance(draws["beard"], np.where(feminine, 0.0, 0.42))

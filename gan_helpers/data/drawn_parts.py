@@ -39,7 +39,7 @@ def paint(table, hidden, size):
         _paint_eye(canvas, face, side)
     _paint_mouth(canvas, face)
     for some, part in ((table["moustache"] > 0, _paint_moustache), (table["eyeglasses"] > 0, _paint_eyeglasses),
-                       (table["earrings"] > 0, _paint_earrings), (face.has_hair, _paint_hair),
+                       (face.has_hair, _paint_hair), (table["earrings"] > 0, _paint_earrings),
                        (table["hat"] > 0, _paint_hat)):  # fmt: skip
         part_of = only(face, some)
         if part_of is not None:
@@ -59,7 +59,9 @@ def _paint_background(canvas, face):
 
 def _strands(face, x, y, pixel):
     """The hair's own shading, about -1 to 1: strands fanning out from above the head, or curls."""
-    fan = (x - 0.2 * face.side) / (y + 2.0) + face.wave * 0.6 * wave(y * 1.7 + face.luck[6])
+    fan = (x - 0.2 * face.side) / (y + 2.0)
+    if face.wave.any():
+        fan += face.wave * 0.6 * wave(y * 1.7 + face.luck[6])
     shade = np.zeros_like(fan)
     for turns, strength, along in ((7, 0.45, 0.1), (17, 0.35, 0.3), (37, 0.3, -0.2)):
         strength = strength * float(np.clip(1.5 - 1.6 * turns * pixel, 0, 1))
@@ -70,6 +72,16 @@ def _strands(face, x, y, pixel):
         knots = knots * wave(y * 4.7 + 0.35 * wave(x * 3.7 + face.luck[10]) + face.luck[11])
         shade += 1.1 * face.curl * knots
     return shade
+
+
+def _sway(face, y):
+    """How far wavy hair has moved sideways; more so towards its ends."""
+    return face.wave * 1.2 * wave(y * 1.3 + face.luck[6]) * clip(y + 0.2) if face.wave.any() else 0.0
+
+
+def _curls(face, x, y):
+    """Bumps of the outline of curly hair."""
+    return face.curl * (wave(2.1 * x + face.luck[9]) + wave(y * 2.3 + face.luck[10])) if face.curl.any() else 0.0
 
 
 def _hair_colours(face, light, strands):
@@ -88,9 +100,9 @@ def _paint_back_hair(canvas, face):
     top, bottom = HEAD_TOP * face.top, np.maximum(face.back_end, 0.1)
     patch = Patch(canvas, face, -wide * 1.3 - 0.3, wide * 1.3 + 0.3, -top * 1.5, bottom * 1.15)
     x, y = patch.x + 0.5 * face.turn * face.wide * 0.3, patch.y
-    rim = x + face.wave * 1.2 * wave(y * 1.3 + face.luck[6]) * np.minimum(np.maximum(y + 0.2, 0), 1)
+    rim = x + _sway(face, y)
     q, nx, _ = egg(rim, y, wide, top, bottom, 0.75, -0.06)
-    q += 0.1 * face.curl * (wave(2.1 * x + face.luck[9]) + wave(y * 2.3 + face.luck[10]))
+    q += 0.1 * _curls(face, x, y)
     cover = patch.inside(q, wide) * (face.back > 0)
     cover = np.maximum(cover, patch.ellipse(-0.25 * face.turn, -0.87, 0.3 * face.bun + 1e-3, 0.2 * face.bun + 1e-3))
     light = 0.32 + 0.14 * (nx * face.light_x) + 0.45 * face.bun * (y < -0.75)
@@ -178,7 +190,7 @@ def _modelling(patch, face):
     relief(bridge_x, bridge_y, 0.105 * size, 0.3, 0.75, 0.14)
     relief(tip_x - 0.13 * face.light_x * size, tip_y - 0.03, 0.12 * size, 0.15, 0.0, -0.3 * np.abs(face.light_x))
     relief(tip_x, tip_y, 0.12 * size, 0.1 * size, 0.8, 0.12)
-    relief(tip_x - 0.05 * face.light_x, tip_y + 0.11, 0.12 * size, 0.055, 0.0, -0.3)
+    relief(tip_x - 0.05 * face.light_x, tip_y + 0.11, 0.12 * size, 0.055, 0.0, -0.42)
     mouth_x, mouth_y, _ = place(face, 0.0, 0.42)
     relief(mouth_x, mouth_y + 0.115, 0.16, 0.05, 0.0, -0.2)
     relief(mouth_x, mouth_y + 0.25, 0.2, 0.13, 0.35, 0.06)
@@ -223,7 +235,7 @@ def _paint_nostrils(canvas, face):
         hole = patch.ellipse(x + side * 0.05 * size, y - 0.005, 0.026 * size, 0.016 * size - 0.006 * face.head_nod)
         patch.blend(0.75 * hole, face.skin_dark * 0.55)
         wing = patch.glow(x + side * 0.105 * size, y - 0.025, 0.03 * size, 0.06 * size)
-        patch.blend(0.45 * wing, face.skin_dark)
+        patch.blend(0.6 * wing, face.skin_dark)
     shine = patch.glow(x - 0.02 + 0.04 * face.light_x, y - 0.065, 0.05, 0.04)
     patch.blend(0.3 * shine, face.skin * 0.4 + 0.6)
 
@@ -318,10 +330,10 @@ def _paint_hair(canvas, face):
     wide, top = face.wide * face.volume, HEAD_TOP * face.top
     patch = Patch(canvas, face, -wide * 1.25 - 0.1, wide * 1.25 + 0.1, -top * 1.2, face.end * 1.2)
     x, y = patch.x + 0.1 * face.turn * face.wide, patch.y
-    sway = face.wave * 1.2 * wave(y * 1.3 + face.luck[6]) * clip(y + 0.2)
+    sway = _sway(face, y)
     long = (face.end > 0.3).astype(np.float32)  # What is short hugs the skull; what is long hangs straight.
     q, nx, ny = egg(x + sway, y, wide, top, face.end, 0.3 + 0.5 * long, 0.16 - 0.2 * long)
-    curl = face.curl * (wave(2.1 * x + face.luck[9]) + wave(y * 2.3 + face.luck[10]))
+    curl = _curls(face, x, y)
     q += 0.1 * curl
     strands = _strands(face, x, y, patch.pixel)
 
@@ -334,6 +346,7 @@ def _paint_hair(canvas, face):
     arch = arch * arch
     hole = across * across + arch * (1 - 0.5 * fringe * (1 - arch)) + 0.06 * curl
     cover = patch.inside(q, wide) * clip(0.5 + (hole - 1) * (0.3 / patch.pixel))
+    cover *= clip(long + (face.end - y) * 8)  # Short hair thins out before the ears.
     nz = np.sqrt(np.maximum(1 - q, 0.03))
     light = 0.27 + 0.36 * (nx * face.light_x + ny * LIGHT_Y * (y < 0) + nz * face.light_z)
     ring = squared(ny + 0.12 * nx * nx, -0.68, 0.2)
@@ -381,7 +394,7 @@ def _paint_hat(canvas, face):
     patch = Patch(canvas, face, -wide * 1.25, wide * 1.25, -top, 0.0)
     x, y = patch.x + 0.05 * face.turn, patch.y
     cap = face.hat_style
-    q, nx, ny = egg(x, y + 0.2, np.minimum(wide, 0.72), top - 0.2, 0.6)
+    q, nx, ny = egg(x, y + 0.2, np.minimum(wide, np.where(cap > 0, 1.12 * face.wide, np.float32(0.72))), top - 0.2, 0.6)
     brim = -0.40 + 0.16 * (x * x)
     cover = patch.inside(q, wide) * clip(0.5 + (brim - y) / patch.pixel)
     nz = np.sqrt(np.maximum(1 - q, 0.03))
@@ -391,8 +404,8 @@ def _paint_hat(canvas, face):
     fold = (1 - cap) * clip(0.5 + (y - brim + 0.17) / patch.pixel)
     light -= 0.1 * (1 - cap) * np.maximum(1 - np.abs(y - brim + 0.18) * 20, 0)
     patch.blend(cover, (face.hat_paint * (1 + 0.18 * fold)) * (0.35 + 0.85 * light))
-    turned = x - face.turn * 0.45
-    u = turned / 0.45
+    turned = x - face.turn * 0.3
+    u = turned / (0.98 * face.wide)
     bulge = 1 - u * u
     peak = patch.band(-0.45 + 0.1 * x * x, -0.43 + 0.1 * x * x + 0.16 * bulge) * cap
     shadow = patch.band(-0.43, -0.39 + 0.24 * bulge) * cap

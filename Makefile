@@ -1,0 +1,52 @@
+# `make faces` and `make test` need Python (3.11 or newer) and make; they set up what is missing.
+PYTHON ?= python3
+COLAB_PYTHON ?= python3.13
+MINUTES ?= 4
+BIN := .venv/bin
+COLAB := .venv-colab/bin
+
+.PHONY: help faces test test-colab notebooks links lint clean
+
+help:
+	@echo "make faces       set up, train on drawn faces for $(MINUTES) minutes (MINUTES=...), save a grid of new ones"
+	@echo "make test        set up, run every test and every notebook at small size"
+	@echo "make test-colab  the same in an environment pinned to what Google Colab has"
+	@echo "make notebooks   run the notebooks at full size and keep their outputs"
+	@echo "make links       stamp the repository's address from pyproject.toml into README and notebooks"
+	@echo "make lint        check style"
+	@echo "make clean       remove environments"
+
+faces: .venv/.installed
+	$(BIN)/python -m gan_helpers train --data drawn --minutes $(MINUTES)
+
+test: .venv/.installed lint
+	$(BIN)/python -m pytest --nbmake
+
+test-colab: .venv-colab/.installed
+	$(COLAB)/python -m pytest --nbmake
+
+notebooks: .venv/.installed
+	$(BIN)/python notebooks/build.py run $(NAMES)
+
+links: .venv/.installed
+	$(BIN)/python notebooks/build.py links
+
+lint: .venv/.installed
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+
+clean:
+	rm -rf .venv .venv-colab
+
+.venv/.installed: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+# The pins are given again as constraints, so that installing the package fails rather than moves one of them.
+.venv-colab/.installed: colab-requirements.txt pyproject.toml
+	test -x $(COLAB)/python || $(COLAB_PYTHON) -m venv .venv-colab
+	$(COLAB)/python -m pip install --quiet --disable-pip-version-check -r colab-requirements.txt
+	$(COLAB)/python -m pip install --quiet --disable-pip-version-check -c colab-requirements.txt -e ".[test]"
+	touch $@

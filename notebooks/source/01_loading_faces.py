@@ -1,0 +1,514 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 Loading faces
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/your-username/Generate-faces-using-GANs/blob/main/notebooks/01_loading_faces.ipynb)
+#
+# A GAN learns from pictures alone, so whatever is wrong with the pictures ends up in its faces. At the end of this
+# notebook you will have turned a folder of files, good and broken, into batches that a network can learn from, and
+# you will know what happened to every pixel on the way. From such batches a generator learns to make these:
+#
+# ![Faces that a generator made after it was trained on drawn ones](../images/drawn_faces.png)
+#
+# | machine | minutes |
+# |---|---|
+# | CPU with 2 cores | @CPU_MINUTES@ |
+# | GPU | not measured |
+
+# %%
+try:
+    import gan_helpers  # noqa: F401
+except ImportError:
+    from IPython import get_ipython
+
+    repository = "git+https://github.com/your-username/Generate-faces-using-GANs"
+    get_ipython().run_line_magic("pip", f'install -q "gan_helpers @ {repository}"')
+
+# %%
+import time
+from itertools import islice
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image, ImageOps
+
+from gan_helpers import colab, draw_faces, face_batches, find_faces, prepare_images, show_images
+from gan_helpers.data.drawn_faces import ATTRIBUTES
+from gan_helpers.data.images import load_image
+
+seed = 0
+keras.utils.set_random_seed(seed)
+machine = colab.setup()
+
+# %% [markdown]
+# ## Parameters
+#
+# Nothing is trained here, so the defaults suit every machine. To use your own photographs, set `folder` to where they
+# are: in Colab, drop them into the file panel on the left, or call `colab.setup(drive=True)` above. With `None` the
+# notebook writes a small folder of drawn pictures for itself.
+
+# %% tags=["parameters"] nbmake={"post_cell_execute": ["import tempfile", "image_size, count, batch_size, seconds_each = 32, 128, 16, 0.2", "work_folder = Path(tempfile.mkdtemp())"]}
+image_size = 64  # pixels, a side
+count = 8000 if machine.gpu else 2000  # how many faces to draw
+batch_size = 64
+folder = None  # your own photographs, such as "img"
+crop = None  # (left, top, right, bottom) in pixels of each photograph; None cuts the central square
+seconds_each = 1.0  # how long each speed is measured
+work_folder = Path("loading_faces")  # where this notebook writes its pictures
+print(f"{count} drawn faces of {image_size} pixels, suited to", machine.gpu or f"{machine.cores} processor cores")
+
+# %% [markdown]
+# ## Drawn faces
+#
+# Photographs of people have owners, and the people in them have rights. The course therefore begins with faces that
+# belong to nobody: `draw_faces` paints them from random numbers, at any size, as many as you like, without a download.
+
+# %%
+faces, table = draw_faces(24, image_size, seed=seed)
+print(faces.shape, faces.dtype, faces.min(), faces.max())
+show_images(faces, 8, scale=96 / image_size)
+plt.show()
+# %% [markdown]
+# See how they differ in skin, hair, age, mood, pose, light and background, as people's portraits do. The shape is
+# `(count, height, width, 3)`: red, green and blue for every pixel, each a whole number from 0 to 255 (`uint8`, one
+# byte). Face number $i$ depends on the seed and on $i$ alone, so everybody who draws it gets the same bytes.
+#
+# With the pictures comes a table: the **attributes** that each face was drawn with. Photographs rarely tell you so
+# much. Here it will let us ask later whether a generator makes eyeglasses as often as its training data has them.
+
+# %%
+print(f"{'attribute':<17} {'kind':<7} {'range':<10} {'first face':>10}  meaning")
+for name, (kind, low, high, meaning) in ATTRIBUTES.items():
+    print(f"{name:<17} {kind:<7} {f'{low:g} to {high:g}':<10} {table[name][0]:>10.2g}  {meaning}")
+
+# %% [markdown]
+# An attribute can also be set by hand, and then everything else stays as it was. Below, each row is one person, and
+# from left to right one attribute goes from its lowest value to its highest.
+
+
+# %%
+def person(number, **attributes):
+    return draw_faces(1, max(64, image_size), seed=seed, start=number, attributes=attributes)[0][0]
+
+
+switched = ("smile", "head_turn", "light_direction", "age_lines", "hair_colour", "hair_style", "eyeglasses", "beard")
+figure, axes = plt.subplots(len(switched), 7, figsize=(7, 8), layout="constrained")
+for number, (name, row) in enumerate(zip(switched, axes, strict=True)):
+    kind, low, high, _ = ATTRIBUTES[name]
+    for value, cell in zip(np.linspace(low, high, 7), row, strict=True):
+        cell.imshow(person(number + 1, **{name: value if kind == "number" else round(value)}))
+        cell.set(xticks=[], yticks=[])
+    row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+
+# %% [markdown]
+# Only the named attribute moves along a row; attributes that are on or off switch halfway. A generator has no such
+# knobs when it begins. That it finds directions of this kind by itself is one of the surprises of notebook 04.
+#
+# ## A folder of your own
+#
+# Real folders are untidy: wide and tall pictures, phones that store a portrait lying on its side, folders in folders,
+# and files that are no pictures at all. Let us write such a folder. Each "photograph" is a drawn face whose edge
+# colours continue to the borders of a larger picture.
+
+
+# %%
+def photograph(number, width, height, **attributes):
+    side = min(width, height, 256)
+    face = draw_faces(1, side, seed=seed, start=number, attributes=attributes)[0][0]
+    left, top = (width - side) // 2, (height - side) // 2
+    return np.pad(face, ((top, height - side - top), (left, width - side - left), (0, 0)), "edge")
+
+
+samples = work_folder / "photographs"
+(samples / "holiday").mkdir(parents=True, exist_ok=True)
+Image.fromarray(photograph(30, 480, 320)).save(samples / "landscape.jpg", quality=92)
+Image.fromarray(photograph(31, 256, 384)).save(samples / "portrait.png")
+Image.fromarray(photograph(32, 640, 256)).save(samples / "holiday" / "panorama.webp", quality=92)
+Image.fromarray(photograph(33, 200, 200)).convert("L").save(samples / "grey.png")
+turn_right = Image.Exif()
+turn_right[0x0112] = 6  # "orientation": show this picture turned by 90 degrees
+Image.fromarray(np.rot90(photograph(34, 300, 400))).save(samples / "phone.jpg", exif=turn_right, quality=92)
+
+# %% [markdown]
+# Now the trouble: a download that broke off, a letter that somebody named `.jpg`, a picture of a single pixel, and a
+# text file. `find_faces` walks through the folder and lists what its ending calls a picture. The text file is left
+# out; the other three have deceived it so far.
+
+# %%
+whole = (samples / "landscape.jpg").read_bytes()
+(samples / "broken_off.jpg").write_bytes(whole[: len(whole) // 2])
+(samples / "letter.jpg").write_text("Dear reader, I am not a picture.")
+Image.new("RGB", (1, 1)).save(samples / "dot.png")
+(samples / "notes.txt").write_text("Taken in spring.")
+
+source = Path(folder or samples)
+files = find_faces(source)
+print(f"{len(files)} files, among them", *(path.relative_to(source).as_posix() for path in files[:12]), sep="\n  ")
+
+# %% [markdown]
+# `prepare_images` opens each file, turns it upright, converts it to RGB, cuts its central square and resizes it. The
+# result is kept on disk as one array, so that the second call takes no time. A file that cannot be used never stops
+# the others: it is skipped, and named with the reason.
+
+# %%
+cache = work_folder / "cache" if folder is None else None
+own = prepare_images(source, image_size, crop=crop, cache=cache)
+print(f"{len(own.images)} usable, {len(own.skipped)} skipped")
+for path, reason in own.skipped:
+    print(f"  {Path(path).name:<16} {reason}")
+show_images(own.images[:24], min(8, len(own.images)), scale=128 / image_size)
+plt.show()
+
+# %% [markdown]
+# All faces are upright squares of one size, the one from the lying phone picture included, and the grey one has become
+# RGB with three equal channels. Read the list of skipped files whenever you prepare a folder: a long list means that
+# something is wrong with the folder and not with single files.
+#
+# ## Cropping against squashing
+#
+# A network takes squares, and photographs are seldom square. The tempting way is to resize the whole picture and
+# ignore its shape. It keeps every pixel and deforms every face: a picture of $W \times H$ pixels is squeezed in width
+# by $H/W$. Cutting a square first loses the borders and leaves the face as it was.
+#
+# We can measure this. Drawn twice, once with pale and once with deep skin, a person differs only where skin is. The
+# box around that difference gives the width of the face for its height.
+
+
+# %%
+def squashed(pixels):
+    return np.asarray(Image.fromarray(pixels).resize((image_size, image_size), Image.Resampling.BICUBIC))
+
+
+def cropped(pixels):
+    Image.fromarray(pixels).save(work_folder / "one.png")
+    return load_image(work_folder / "one.png", image_size)
+
+
+def width_for_height(way):
+    pale, deep = (way(photograph(36, 448, 256, skin_tone=tone, hair_style=2)).astype(int) for tone in (0.0, 1.0))
+    rows, columns = np.nonzero(np.abs(pale - deep).max(axis=-1) > 30)
+    return (np.ptp(columns) + 1) / (np.ptp(rows) + 1)
+
+
+wide = photograph(36, 448, 256, skin_tone=0.3, hair_style=2)
+figure, axes = plt.subplots(1, 3, figsize=(9, 3), width_ratios=(1.75, 1, 1), layout="constrained")
+for cell, (name, way) in zip(axes, {"photograph": np.asarray, "squashed": squashed, "cropped": cropped}.items(), strict=True):
+    cell.imshow(way(wide))
+    cell.set_title(f"{name}\nskin's width / height {width_for_height(way):.2f}", fontsize=10)
+    cell.axis("off")
+
+# %% [markdown]
+# The squashed face is too narrow, and its number says by how much; the cropped face has kept its proportions to within
+# a pixel. A generator that is trained on squashed pictures makes narrow people, perfectly and for ever.
+#
+# ## A box for aligned sets
+#
+# The centre is a guess. Some sets have been **aligned**: every picture was moved and turned until the eyes stood at
+# the same place. Then one box, given as `(left, top, right, bottom)` in pixels, cuts every face alike.
+#
+# The best known is CelebA (Liu et al. 2015): 202,599 portraits of celebrities, 178 pixels wide and 218 high. You can
+# get it from the [page of its authors](https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html), the file
+# `img_align_celeba.zip`, after reading the agreement there: it is for **non-commercial research only**, and the
+# pictures may not be passed on. The face lies in the box `18,50,158,190`; for pictures reduced to half their size,
+# 89 by 109 pixels, it is `9,25,79,95`. On the command line that reads
+#
+# `python -m gan_helpers train --data img_align_celeba --crop 18,50,158,190 --image-size 64`
+#
+# Here is the box on a drawn stand-in of CelebA's size. A second, smaller picture lies in the same folder.
+
+# %%
+box = (18, 50, 158, 190)
+aligned = work_folder / "aligned"
+aligned.mkdir(exist_ok=True)
+Image.fromarray(photograph(38, 178, 218)).save(aligned / "000001.png")
+Image.fromarray(photograph(39, 100, 100)).save(aligned / "000002.png")
+boxed = prepare_images(aligned, image_size, crop=box, cache=work_folder / "cache")
+for path, reason in boxed.skipped:
+    print(Path(path).name, "skipped:", reason)
+
+figure, axes = plt.subplots(1, 3, figsize=(7, 3), layout="constrained")
+axes[0].imshow(photograph(38, 178, 218))
+axes[0].add_patch(plt.Rectangle(box[:2], box[2] - box[0], box[3] - box[1], fill=False, color="white", linewidth=2))
+axes[1].imshow(load_image(aligned / "000001.png", image_size))
+axes[2].imshow(boxed.images[0])
+for cell, name in zip(axes, ("178 x 218, with the box", "central square", "the box"), strict=True):
+    cell.set_title(name, fontsize=10)
+    cell.axis("off")
+
+# %% [markdown]
+# The box spends the pixels on the face where the central square keeps more of hair and background. The box must lie
+# inside each picture: the one that it does not fit is reported, since padding would teach the generator black bars.
+# It must be square too, or `prepare_images` refuses it.
+#
+# ## Antialiasing
+#
+# To shrink a picture by eight, the quickest way is to keep every eighth pixel and drop the others (`NEAREST`). A thin
+# line then shows or vanishes by chance. This is **aliasing**. An antialiased filter makes each new pixel a weighted
+# mean of all the old ones beneath it. Drawn faces give us a fair judge, for the same face can be drawn small at once.
+
+# %%
+large = draw_faces(1, 256, seed=seed, start=41, attributes={"hair_style": 4, "eyeglasses": 1, "hat": 0})[0][0]
+drawn_small = draw_faces(1, 32, seed=seed, start=41, attributes={"hair_style": 4, "eyeglasses": 1, "hat": 0})[0][0]
+small = {}
+for filter_name in ("NEAREST", "BICUBIC"):
+    small[filter_name], moved = (
+        np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling[filter_name])).astype(int)
+        for pixels in (large, np.roll(large, 1, axis=1))
+    )
+    error, change = np.abs(small[filter_name] - drawn_small).mean(), np.abs(small[filter_name] - moved).mean()
+    print(f"{filter_name}: {error:.1f} grey values from the face drawn at 32 pixels; "
+          f"moving the large picture by one pixel changes it by {change:.1f}")  # fmt: skip
+shown = np.stack([drawn_small, small["NEAREST"], small["BICUBIC"]]).astype(np.uint8)
+show_images(shown, 3, scale=6, title="drawn at 32 pixels   |   256 to 32, nearest   |   256 to 32, antialiased")
+plt.show()
+
+# %% [markdown]
+# Look at the rims of the glasses and at the curls: in the middle they are torn into single pixels, on the right they
+# stay whole. The second number is the more telling. A shift too small to see must not change the picture much, or the
+# discriminator learns to spot the resizing and not the faces. Different libraries resize differently, so measures of
+# quality depend on the filter too (Parmar et al. 2022).
+#
+# ## The core, written out
+#
+# Everything so far fits into a few lines: decode, turn upright, crop, resize. This is what `load_image` does, apart
+# from its messages and some rarer kinds of file.
+
+
+# %%
+def load(path, size):
+    with Image.open(path) as opened:
+        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    width, height = picture.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = (left, top, left + side, top + side)
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=square))
+
+
+good = [samples / name for name in ("landscape.jpg", "portrait.png", "grey.png", "phone.jpg", "holiday/panorama.webp")]
+for path in good:
+    same = np.array_equal(load(path, image_size), load_image(path, image_size))
+    print(f"{path.name:<14} equal to load_image: {same}")
+    assert same
+
+# %% [markdown]
+# ## What is in a batch
+#
+# A network learns from a few dozen pictures at a time, a **batch**. We prepare the drawn faces of the course and take
+# one batch from `face_batches`, which never ends: after every **epoch**, one pass over all pictures, it shuffles anew.
+
+# %%
+prepared = prepare_images("drawn", image_size, count=count, seed=seed)
+print("on disk:", prepared.images.shape, prepared.images.dtype, "as", type(prepared.images).__name__)
+
+real_images = next(iter(face_batches(prepared.images, batch_size, seed=seed))).numpy()
+print("a batch:", real_images.shape, real_images.dtype, f"from {real_images.min():.2f} to {real_images.max():.2f}")
+
+unflipped = next(iter(face_batches(prepared.images, batch_size, seed=seed, flip=False))).numpy()
+flipped = (real_images != unflipped).any(axis=(1, 2, 3))
+print(f"{flipped.sum()} of {batch_size} are mirrored")
+show_images(np.concatenate([unflipped[:8], real_images[:8]]), 8, scale=80 / image_size, title="as drawn, and as given")
+plt.show()
+# %% [markdown]
+# A memory map (`memmap`) looks like an array, but its bytes stay on disk until they are asked for, so the set may be
+# larger than memory. In the lower row some faces are mirrored. A mirrored face is still a face, so this doubles the
+# data for nothing; it would be wrong for pictures of text.
+#
+# To see the order, let pictures hold nothing but their own number: twelve of them, in batches of four.
+
+# %%
+numbered = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None, None], (12, 8, 8, 3))
+
+
+def numbers(steps, **settings):
+    stream = face_batches(numbered, 4, flip=False, **settings)
+    return [np.rint((batch.numpy()[:, 0, 0, 0] + 1) * 127.5).astype(int).tolist() for batch in islice(stream, steps)]
+
+
+for step, in_batch in enumerate(numbers(6, seed=1)):
+    print(f"epoch {step // 3}  step {step}  pictures {in_batch}")
+print("the same seed, the same batches:", numbers(6, seed=1) == numbers(6, seed=1))
+print("another seed, other batches:    ", numbers(6, seed=1) != numbers(6, seed=2))
+print("start_step=4 jumps to step 4:   ", numbers(2, seed=1, start_step=4) == numbers(6, seed=1)[4:])
+
+# %% [markdown]
+# Each epoch of three steps holds every number once, in a new order. Each batch depends on `(seed, step)` alone: a
+# training that was stopped at step 1,000 can go on with precisely the batches that it would have seen.
+#
+# ## Why the range is [-1, 1]
+#
+# On disk a pixel is a byte $p$ from 0 to 255. The networks get
+#
+# $$x = \frac{p}{127.5} - 1 \in [-1, 1],$$
+#
+# because the generator ends in $\tanh(a) = \frac{e^a - e^{-a}}{e^a + e^{-a}}$, whose values lie between -1 and 1
+# whatever comes in. Real and fake images must share one range. If real pixels went to 255 where the generator ends at
+# 1, the discriminator would tell them apart by brightness alone and teach nothing about faces. A middle grey stands
+# at 0, which is also where an untrained network begins.
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+pixels = prepared.images[:1000] / 127.5 - 1.0
+for channel, colour in enumerate(("red", "green", "blue")):
+    axes[0].hist(pixels[..., channel].ravel(), bins=64, range=(-1, 1), density=True, histtype="step", color=colour)
+axes[0].set(xlabel="pixel in [-1, 1]", ylabel="density", title="pixels of the drawn faces")
+axes[0].secondary_xaxis("top", functions=(lambda x: (x + 1) * 127.5, lambda p: p / 127.5 - 1))
+before = np.linspace(-4, 4, 200)
+axes[1].plot(before, np.tanh(before))
+axes[1].set(xlabel="before the last activation", ylabel="pixel", title="tanh")
+axes[1].grid(alpha=0.3)
+print(f"mean {pixels.mean():.2f}; {np.mean(np.abs(pixels) > 0.98):.1%} of the values lie beyond ±0.98")
+print(f"unscaled bytes within tanh's reach, 0 and 1: {np.mean(prepared.images[:1000] <= 1):.2%}")
+
+# %% [markdown]
+# On the left, the pixels spread over the whole range; the upper axis counts the same values as bytes. On the right, tanh is
+# steep around 0 and flat at its ends: black and white can only be approached. If your own histogram had tall
+# spikes at both ends, the pictures would be over-exposed or have black bars.
+#
+# ## Fast enough?
+#
+# At every step the networks wait for their batch. If loading is slow, an expensive GPU idles. So we decode files once,
+# and while the networks compute, the next batches are already being made. How many images a second does each way give
+# on this machine?
+
+
+# %%
+def images_per_second(do, images_each):
+    do()  # the first time includes start-up
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds_each:
+        do()
+        done += images_each
+    return done / (time.perf_counter() - start)
+
+
+stream = iter(face_batches(prepared.images, batch_size, seed=seed))
+speeds = {
+    "decode one file after another": images_per_second(lambda: [load_image(path, image_size) for path in good], 5),
+    "draw faces": images_per_second(lambda: draw_faces(48, image_size), 48),
+    "batches from the cache": images_per_second(lambda: next(stream), batch_size),
+}
+for name, speed in speeds.items():
+    print(f"{name:<30} {speed:>10,.0f} images/s")
+
+# %% [markdown]
+# The last line is what training gets. Keep it in mind: notebook 03 prints how many images a second a training step
+# consumes, and as long as that is much less, the input never holds the networks up.
+#
+# ## Exercises
+#
+# **1. Back to bytes.** `real_images` is a batch of floats in [-1, 1]. Make the `uint8` pictures from 0 to 255 that it
+# came from.
+
+# %%
+answer = None  # an expression with real_images
+
+# %%
+if answer is None:
+    print("Exercise 1 is unanswered.")
+elif getattr(answer, "dtype", None) != np.uint8:
+    print(f"Not yet: expected an array of uint8, received {getattr(answer, 'dtype', type(answer).__name__)}.")
+elif answer.shape != real_images.shape:
+    print(f"Not yet: expected the shape {real_images.shape}, received {answer.shape}.")
+else:
+    correct = np.where(flipped[:, None, None, None], unflipped[:, :, ::-1], unflipped)
+    off = np.abs(answer.astype(int) - np.rint((correct + 1) * 127.5).astype(int))
+    if off.max() == 0:
+        print("Right: every byte is back.")
+    elif off.max() == 1:
+        print(f"Nearly: {np.mean(off > 0):.1%} of the bytes are off by one. uint8 cuts decimals off; round first.")
+    else:
+        print(f"Not yet: bytes are off by up to {off.max()}. Solve x = p / 127.5 - 1 for p.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `answer = np.rint((real_images + 1) * 127.5).astype(np.uint8)`. Without `np.rint` some values such as 41.99999 become
+# 41.
+#
+# </details>
+#
+# **2. The central square.** A photograph is 1,024 pixels wide and 683 high. Which box
+# `(left, top, right, bottom)` is its largest central square?
+
+# %%
+answer = None  # four whole numbers in parentheses
+
+# %%
+if answer is None:
+    print("Exercise 2 is unanswered.")
+elif len(answer) != 4:
+    print(f"Not yet: expected four numbers, received {len(answer)}.")
+else:
+    left, top, right, bottom = answer
+    if right - left != bottom - top:
+        print(f"Not yet: your box is {right - left} wide and {bottom - top} high; a square has equal sides.")
+    elif left < 0 or top < 0 or right > 1024 or bottom > 683:
+        print("Not yet: your box reaches beyond the photograph.")
+    elif bottom - top != 683:
+        print(f"Not yet: a square larger than {bottom - top} pixels fits.")
+    elif abs(left - (1024 - right)) > 1:
+        print(f"Not yet: {left} pixels are left over on the left and {1024 - right} on the right.")
+    else:
+        print("Right: the whole height, and as much cut from the left as from the right.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The side is the smaller of both, 683. Left over are 1024 - 683 = 341 columns, of which 341 // 2 = 170 go on the left:
+# `answer = (170, 0, 853, 683)`.
+#
+# </details>
+#
+# **3. Steps.** With 1,000 pictures and batches of 48, how many full batches has an epoch?
+
+# %%
+answer = None  # a whole number
+
+# %%
+if answer is None:
+    print("Exercise 3 is unanswered.")
+elif answer == 20:
+    print("Right: and the 40 pictures left over are shuffled into the next epoch with all the others.")
+elif answer == 21:
+    print("Not yet: the 21st batch would not be full. It is left out.")
+elif 20 < answer < 21:
+    print("Not yet: a batch is full or it is not given; expected a whole number.")
+else:
+    print(f"Not yet: {answer} batches of 48 are {answer * 48} pictures.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `answer = 1000 // 48`, which is 20. `gan_helpers.data.batches.steps_per_epoch(1000, 48)` counts the same way.
+#
+# </details>
+#
+# ## What we learned
+#
+# - An image batch is `(batch, height, width, 3)`: bytes on disk, floats in [-1, 1] for the networks.
+# - Crop, never squash; resize with an antialiased filter; and read which files were skipped.
+# - Files are decoded once. After that, a batch is a function of the seed and the step.
+#
+# Next: [02 Building the networks](02_building_the_networks.ipynb), which turn a hundred random numbers into such a
+# picture, and judge it.
+#
+# ## References
+#
+# - Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", 2015 (CelebA).
+# - Parmar, Zhang, Zhu, "On Aliased Resizing and Surprising Subtleties in GAN Evaluation", 2022.
+# - Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+#   Networks", 2015 (pictures scaled to tanh's range).
