@@ -58,6 +58,8 @@ def _parser():
     train = add("train", _train, "Train on a folder of faces; called again with the same run, go on with it.")
     for command in (prepare, train):
         _add_data_options(command)
+    prepare.add_argument("--image-size", type=int, default=64, help="side of the faces in pixels")
+    train.add_argument("--image-size", type=int, default=64, choices=(32, 64, 128), help="side of the faces in pixels")
     train.add_argument("--epochs", type=int, help="passes over the data at which to end (default: 30)")
     train.add_argument("--minutes", type=float, help="stop after so many minutes of training")
     train.add_argument("--output", metavar="RUN", type=Path, help="folder of the run (default: runs/ and a name)")
@@ -85,7 +87,6 @@ def _parser():
 
 def _add_data_options(command):
     command.add_argument("--data", default="drawn", help="folder of pictures, or 'drawn' for drawn faces")
-    command.add_argument("--image-size", type=int, default=64, help="side of the faces in pixels: 32, 64 or 128")
     command.add_argument("--crop", type=_box, metavar="L,T,R,B", help="box to cut, in pixels (default: centre)")
     command.add_argument("--count", type=int, default=8000, help="how many faces to draw, with --data drawn")
     command.add_argument("--cache", type=Path, help="folder of prepared pictures (default: ~/.cache/gan_helpers)")
@@ -114,7 +115,14 @@ def _prepare(options):
 def _train(options):
     from dataclasses import replace
 
+    from gan_helpers.data.images import prepare_images
     from gan_helpers.models.recipes import RECIPES
+
+    # The data first: what is wrong with a folder is said at once, before TensorFlow takes its seconds to load.
+    prepared = prepare_images(
+        options.data, options.image_size, crop=options.crop, count=options.count, cache=options.cache
+    )
+    _report_skipped(prepared.skipped, _say)
     from gan_helpers.training.train import train
 
     changed = {"base_filters": options.base_filters, "batch_size": options.batch_size}
@@ -123,19 +131,15 @@ def _train(options):
     if changed and recipe in RECIPES:
         recipe = replace(RECIPES[recipe], **changed)
     trained = train(
-        options.data,
+        prepared,
         options.output,
-        image_size=options.image_size,
         epochs=options.epochs,
         minutes=options.minutes,
         recipe=recipe,
         seed=options.seed,
-        crop=options.crop,
-        count=options.count,
         sample_path=options.sample_path,
         sample_every=options.sample_every,
         checkpoint_seconds=options.checkpoint_seconds,
-        cache=options.cache,
         report=_say,
     )
     run = trained.run.folder

@@ -1,8 +1,8 @@
 """Keeps `notebooks/*.ipynb` in step with `notebooks/source/*.py`, runs them, and stamps addresses into them.
 
-    python notebooks/build.py sync            source text into the .ipynb, outputs of unchanged cells kept
-    python notebooks/build.py run [NAME ...]  run at full size, outputs into the .ipynb, date and versions stamped
-    python notebooks/build.py links           the repository's address from pyproject.toml into badges and set-up cells
+python notebooks/build.py sync            source text into the .ipynb, outputs of unchanged cells kept
+python notebooks/build.py run [NAME ...]  run at full size, outputs into the .ipynb, date and versions stamped
+python notebooks/build.py links           the repository's address from pyproject.toml into badges and set-up cells
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.sources import find_faces
 
-_CACHE_VERSION = 1  # raise when decoding changes, so that old caches are made anew
+_CACHE_VERSION = 1  # raise when decoding or drawing changes, so that old caches are made anew
 _CHUNK = 256  # pictures in memory at a time while preparing
 
 
@@ -30,12 +31,16 @@ class PreparedImages:
         skipped: list of `(file, reason)`, the files that could not be used.
         fingerprint: SHA-256 of the pixels, which identifies the data in a run's settings.
         folder: where the cache lies.
+        source: `"drawn"`, or the name of the folder that the pictures came from.
+        crop: the box that was cut from each, or `None`.
     """
 
     images: np.ndarray
     skipped: list
     fingerprint: str
     folder: Path
+    source: str = "drawn"
+    crop: tuple | None = None
 
 
 def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None):
@@ -68,16 +73,19 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     if not isinstance(image_size, int) or not 8 <= image_size <= 1024:
         raise ValueError(f"expected image_size from 8 to 1024 pixels; received {image_size!r}; try 64")
     crop = _checked_crop(crop)
+    root = Path(cache or os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
     if str(data) == "drawn":
-        key = _key("drawn", image_size, count, seed)
-        chunks = _drawn_chunks(count, image_size, seed)
-        return _open_or_make(_cache_root(cache) / f"drawn-{image_size}px-{key}", image_size, count, chunks)
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"expected a count of faces of at least 1; received {count!r}; try 8000")
+        folder = root / f"drawn-{image_size}px-{_key('drawn', image_size, count, seed)}"
+        return PreparedImages(*_open_or_make(folder, image_size, count, _drawn_chunks(count, image_size, seed)))
     paths = find_faces(data)
     stats = [(path.relative_to(data).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    key = _key(str(Path(data).resolve()), image_size, crop, stats)
-    name = Path(data).resolve().name.replace(" ", "_") or "root"
-    chunks = _decoded_chunks(paths, image_size, crop)
-    prepared = _open_or_make(_cache_root(cache) / f"{name}-{image_size}px-{key}", image_size, len(paths), chunks)
+    source = Path(data).resolve()
+    name = re.sub(r"[^\w.-]", "_", source.name) or "root"
+    folder = root / f"{name}-{image_size}px-{_key(str(source), image_size, crop, stats)}"
+    made = _open_or_make(folder, image_size, len(paths), _decoded_chunks(paths, image_size, crop))
+    prepared = PreparedImages(*made, source=name, crop=crop)
     if len(prepared.images) == 0:
         reasons = "; ".join(f"{Path(file).name}: {reason}" for file, reason in prepared.skipped[:3])
         shutil.rmtree(prepared.folder)
@@ -148,10 +156,6 @@ def _checked_crop(crop):
     return crop
 
 
-def _cache_root(cache):
-    return Path(cache or os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
-
-
 def _key(*parts):
     return hashlib.sha256(repr((_CACHE_VERSION, *parts)).encode()).hexdigest()[:12]
 
@@ -201,7 +205,7 @@ def _open_or_make(folder, image_size, total, chunks):
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
     skipped = [tuple(row) for row in report["skipped"]]
-    return PreparedImages(images, skipped, report["fingerprint"], folder)
+    return images, skipped, report["fingerprint"], folder
 
 
 def _write_cache(folder, image_size, total, chunks):

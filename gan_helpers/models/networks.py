@@ -136,9 +136,10 @@ def _checked(image_size, base_filters, architecture):
         raise ValueError(f"expected an architecture of {', '.join(ARCHITECTURES)}; received {architecture!r}")
     sizes = (32,) if architecture == "script_32" else IMAGE_SIZES
     if image_size not in sizes:
+        near = image_size if isinstance(image_size, int | float) else 64
         raise ValueError(
             f"expected image_size {' or '.join(map(str, sizes))} for {architecture}; received {image_size!r}; "
-            f"the nearest is {min(sizes, key=lambda size: abs(size - int(image_size)))}"
+            f"the nearest is {min(sizes, key=lambda size: abs(size - near))}"
         )
     if not isinstance(base_filters, int) or base_filters < 1:
         raise ValueError(f"expected base_filters as a whole number of at least 1; received {base_filters!r}")

@@ -118,6 +118,7 @@ class ProgressBar(keras.callbacks.Callback):
     """A bar over the whole of the training, with images/s, both losses, both scores, and the time left.
 
     Args:
+        batch_size: images in a step.
         total_steps: steps at which training ends, or `None` where a time is planned.
         minutes: planned minutes, or `None`.
         file: where to write. Defaults to stderr.
@@ -131,26 +132,33 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar = None
 
     def on_train_begin(self, logs=None):
-        self.began, self.first = time.monotonic(), self.model.step
-        shared = {"desc": "training", "file": self.file, "dynamic_ncols": True, "mininterval": 0.5}
-        if self.seconds is not None:
-            form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
-            self.bar = tqdm(total=self.seconds, bar_format=form, **shared)
-        else:
-            form = "{desc}: {percentage:3.0f}%|{bar}| {n}/{total} [{elapsed}<{remaining}{postfix}]"
-            self.bar = tqdm(total=self.total_steps, initial=self.first, bar_format=form, **shared)
-        self._shown = 0.0
+        # A terminal's bar moves twice a second; a log file gets a line every ten seconds.
+        self.interval = 0.5 if self.file.isatty() else 10.0
+        timed = self.seconds is not None
+        counts = "{n:.0f}/{total:.0f} s" if timed else "{n}/{total} steps"
+        self.bar = tqdm(
+            desc="training",
+            file=self.file,
+            total=self.seconds if timed else self.total_steps,
+            initial=0 if timed else self.model.step,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| " + counts + " [{elapsed}<{remaining}{postfix}]",
+            dynamic_ncols=True,
+        )
+        self.began = self._shown = time.monotonic()
+        self._first = None
 
     def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
-        if now - self._shown < 0.5 and self.model.step != self.total_steps:
+        now, step = time.monotonic(), self.model.step
+        if self._first is None:  # the first step includes tracing; the speed is counted from its end
+            self._first = now, step
+        if now - self._shown < self.interval and step != self.total_steps:
             return
         self._shown = now
-        spent = now - self.began
-        shown = {"images/s": f"{(self.model.step - self.first) * self.batch_size / spent:.0f}"}
+        began, first = self._first
+        shown = {"images/s": f"{(step - first) * self.batch_size / max(now - began, 1e-9):.0f}"}
         shown |= {name: f"{float(value):.2f}" for name, value in (logs or {}).items()}
         self.bar.set_postfix(shown, refresh=False)
-        self.bar.n = min(spent, self.seconds) if self.seconds is not None else self.model.step
+        self.bar.n = min(now - self.began, self.seconds) if self.seconds is not None else step
         self.bar.refresh()
 
     def on_train_end(self, logs=None):

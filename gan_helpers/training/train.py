@@ -65,9 +65,9 @@ def train(
     """Trains a GAN on faces and keeps everything in the folder of a run; called again, it goes on.
 
     Args:
-        data: a folder of pictures, or `"drawn"` (default).
+        data: a folder of pictures, `"drawn"` (default), or `PreparedImages`.
         output: folder of the run. Defaults to `runs/` and a name made of data, size, recipe and seed.
-        image_size: side of the faces, 32, 64 or 128 pixels. Defaults to `64`.
+        image_size: side of the faces, 32, 64 or 128 pixels; that of `PreparedImages`, where given. Defaults to `64`.
         epochs: passes over the data at which to end, counted from the run's beginning. Defaults to `30` where
             `minutes` is not given either.
         minutes: stop after so many minutes of training in this call.
@@ -96,6 +96,8 @@ def train(
         PosixPath('runs/first/faces.png')
     """
     named = recipe if isinstance(recipe, str) else "own"
+    if isinstance(data, PreparedImages):
+        image_size = data.images.shape[1]
     recipe = _checked_recipe(recipe, image_size)
     if epochs is None and minutes is None:
         epochs = 30
@@ -103,20 +105,21 @@ def train(
         if value is not None and value <= 0:
             raise ValueError(f"expected {name} above 0; received {value}; leave it out for the default")
     template = _sample_template(sample_path)
-    prepared = prepare_images(data, image_size, crop=crop, count=count, seed=0, cache=cache)
-    for file, reason in prepared.skipped:
-        report(f"skipped {file}: {reason}")
+    prepared = data
+    if not isinstance(data, PreparedImages):
+        prepared = prepare_images(data, image_size, crop=crop, count=count, cache=cache)
+        for file, reason in prepared.skipped:
+            report(f"skipped {file}: {reason}")
     steps = steps_per_epoch(len(prepared.images), recipe.batch_size)
-    source = "drawn" if str(data) == "drawn" else Path(data).resolve().name
-    run = Run(output or Path("runs") / f"{source}-{image_size}px-{named}-seed{seed}")
+    run = Run(output or Path("runs") / f"{prepared.source}-{image_size}px-{named}-seed{seed}")
     settings = dataclasses.asdict(recipe) | {
         "image_size": image_size,
-        "crop": crop,
+        "crop": prepared.crop,
         "seed": seed,
         "image_count": len(prepared.images),
         "data": prepared.fingerprint,
     }
-    run.open(settings, _notes(data, named))
+    run.open(settings, _notes(prepared.source, named))
     gan = _build(recipe, image_size, seed)
     start = run.restore(gan)
     at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
@@ -135,14 +138,14 @@ def train(
         report(f"it has its {epochs} epochs already; ask for more to train on")
     else:
         watchers.insert(0, ProgressBar(recipe.batch_size, goal, minutes, progress))
-        _fit(gan, prepared.images, recipe, start, goal, steps, watchers, seed)
+        _fit(gan, prepared.images, recipe, goal, steps, watchers)
     faces = run.folder / "faces.png"
     grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed))
     write_whole(faces, lambda file: Image.fromarray(grid).save(file, "PNG"))
     return Trained(gan, run, prepared, steps, stop.interrupted, faces, Path(directory))
 
 
-def _fit(gan, images, recipe, start, goal, steps, callbacks, seed):
+def _fit(gan, images, recipe, goal, steps, callbacks):
     """`fit` from any step on: first the rest of the epoch under way, then whole epochs."""
     whole = keras.callbacks.CallbackList(callbacks, model=gan)
     whole.on_train_begin()
@@ -150,7 +153,7 @@ def _fit(gan, images, recipe, start, goal, steps, callbacks, seed):
     while not gan.stop_training and (goal is None or gan.step < goal):
         epoch, done = divmod(gan.step, steps)
         last = epoch + 1 if done else 10**9 if goal is None else goal // steps
-        batches = face_batches(images, recipe.batch_size, seed=seed, start_step=gan.step, flip=recipe.flip)
+        batches = face_batches(images, recipe.batch_size, seed=gan.seed, start_step=gan.step, flip=recipe.flip)
         gan.fit(
             batches,
             initial_epoch=epoch,
@@ -215,6 +218,6 @@ def _sample_template(sample_path):
     return path.parent, path.name
 
 
-def _notes(data, recipe):
+def _notes(source, recipe):
     versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
-    return {"data": str(data), "recipe": recipe, "versions": versions | {"tensorflow": tf.__version__}}
+    return {"source": source, "recipe": recipe, "versions": versions | {"tensorflow": tf.__version__}}

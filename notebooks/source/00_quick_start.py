@@ -67,7 +67,7 @@ from gan_helpers import (
 )
 from gan_helpers.training.callbacks import ProgressBar, StopWhenTold
 
-set_matplotlib_formats("jpeg", quality=90)  # many faces, small files
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})  # many faces, small files
 keras.utils.set_random_seed(0)
 machine = colab.setup()
 
@@ -154,7 +154,9 @@ callbacks = [
 ]
 batches = face_batches(prepared.images, batch_size)
 steps = len(prepared.images) // batch_size
-history = gan.fit(batches, steps_per_epoch=steps, epochs=10_000, callbacks=callbacks, verbose=0)
+history = gan.fit(
+    batches, steps_per_epoch=steps, epochs=10_000, callbacks=callbacks, shuffle=False, verbose=0
+)
 clear_output()  # the last picture comes next
 print(f"{gan.step:,} steps of {batch_size} images")
 

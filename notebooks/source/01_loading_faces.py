@@ -16,8 +16,8 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/your-username/Generate-faces-using-GANs/blob/main/notebooks/01_loading_faces.ipynb)
 #
 # A GAN learns from pictures alone, so whatever is wrong with the pictures ends up in its faces. At the end of this
-# notebook you will have turned a folder of files, good and broken, into batches that a network can learn from, and
-# you will know what happened to every pixel on the way. From such batches a generator learns to make these:
+# notebook you will have turned a folder of files, good and broken, into batches to learn from, and you will know what
+# happened to every pixel on the way. From such batches a generator learns to make these:
 #
 # ![Faces that a generator made after it was trained on drawn ones](../images/drawn_faces.png)
 #
@@ -48,6 +48,7 @@ from PIL import Image, ImageOps
 from gan_helpers import colab, draw_faces, face_batches, find_faces, prepare_images, show_images
 from gan_helpers.data.drawn_faces import ATTRIBUTES
 from gan_helpers.data.images import load_image
+from gan_helpers.visualization.plots import to_uint8
 
 seed = 0
 keras.utils.set_random_seed(seed)
@@ -73,26 +74,27 @@ print(f"{count} drawn faces of {image_size} pixels, suited to", machine.gpu or f
 # %% [markdown]
 # ## Drawn faces
 #
-# Photographs of people have owners, and the people in them have rights. The course therefore begins with faces that
-# belong to nobody: `draw_faces` paints them from random numbers, at any size, as many as you like, without a download.
+# Photographs have owners, and the people in them have rights. The course therefore begins with faces that belong to
+# nobody: `draw_faces` paints them from random numbers, at any size, as many as you like, without a download.
 
 # %%
 faces, table = draw_faces(24, image_size, seed=seed)
 print(faces.shape, faces.dtype, faces.min(), faces.max())
 show_images(faces, 8, scale=96 / image_size)
 plt.show()
+
 # %% [markdown]
 # See how they differ in skin, hair, age, mood, pose, light and background, as people's portraits do. The shape is
 # `(count, height, width, 3)`: red, green and blue for every pixel, each a whole number from 0 to 255 (`uint8`, one
 # byte). Face number $i$ depends on the seed and on $i$ alone, so everybody who draws it gets the same bytes.
 #
-# With the pictures comes a table: the **attributes** that each face was drawn with. Photographs rarely tell you so
-# much. Here it will let us ask later whether a generator makes eyeglasses as often as its training data has them.
+# With the pictures comes a table: the **attributes** that each face was drawn with. Later it will let us ask whether
+# a generator makes eyeglasses as often as its training data has them.
 
 # %%
-print(f"{'attribute':<17} {'kind':<7} {'range':<10} {'first face':>10}  meaning")
+print(f"{'attribute':<17} {'kind':<6} {'range':<7} {'face 0':>6}  meaning")
 for name, (kind, low, high, meaning) in ATTRIBUTES.items():
-    print(f"{name:<17} {kind:<7} {f'{low:g} to {high:g}':<10} {table[name][0]:>10.2g}  {meaning}")
+    print(f"{name:<17} {kind:<6} {f'{low:g} to {high:g}':<7} {table[name][0]:>6.2g}  {meaning}")
 
 # %% [markdown]
 # An attribute can also be set by hand, and then everything else stays as it was. Below, each row is one person, and
@@ -104,23 +106,24 @@ def person(number, **attributes):
     return draw_faces(1, max(64, image_size), seed=seed, start=number, attributes=attributes)[0][0]
 
 
-switched = ("smile", "head_turn", "light_direction", "age_lines", "hair_colour", "hair_style", "eyeglasses", "beard")
-figure, axes = plt.subplots(len(switched), 7, figsize=(7, 8), layout="constrained")
-for number, (name, row) in enumerate(zip(switched, axes, strict=True)):
+switched = {"smile": 10, "head_turn": 2, "light_direction": 3, "age_lines": 36, "hair_colour": 9}
+switched |= {"hair_style": 23, "eyeglasses": 16, "beard": 19}  # attribute: number of the person
+figure, axes = plt.subplots(len(switched), 7, figsize=(7.5, 7.2), layout="constrained")
+for (name, number), row in zip(switched.items(), axes, strict=True):
     kind, low, high, _ = ATTRIBUTES[name]
     for value, cell in zip(np.linspace(low, high, 7), row, strict=True):
-        cell.imshow(person(number + 1, **{name: value if kind == "number" else round(value)}))
+        cell.imshow(person(number, **{name: value if kind == "number" else round(value)}))
         cell.set(xticks=[], yticks=[])
     row[0].set_ylabel(name, rotation=0, ha="right", va="center")
 
 # %% [markdown]
 # Only the named attribute moves along a row; attributes that are on or off switch halfway. A generator has no such
-# knobs when it begins. That it finds directions of this kind by itself is one of the surprises of notebook 04.
+# knobs. Notebook 04 looks for them all the same.
 #
 # ## A folder of your own
 #
-# Real folders are untidy: wide and tall pictures, phones that store a portrait lying on its side, folders in folders,
-# and files that are no pictures at all. Let us write such a folder. Each "photograph" is a drawn face whose edge
+# Real folders are untidy: wide and tall pictures, phones that store a portrait on its side, folders in folders, files
+# that are no pictures. Let us write such a folder. Each "photograph" is a drawn face whose edge
 # colours continue to the borders of a larger picture.
 
 
@@ -160,8 +163,8 @@ print(f"{len(files)} files, among them", *(path.relative_to(source).as_posix() f
 
 # %% [markdown]
 # `prepare_images` opens each file, turns it upright, converts it to RGB, cuts its central square and resizes it. The
-# result is kept on disk as one array, so that the second call takes no time. A file that cannot be used never stops
-# the others: it is skipped, and named with the reason.
+# result is kept on disk as one array, so that the second call takes no time. A file that cannot be used is skipped and
+# named with the reason.
 
 # %%
 cache = work_folder / "cache" if folder is None else None
@@ -173,14 +176,13 @@ show_images(own.images[:24], min(8, len(own.images)), scale=128 / image_size)
 plt.show()
 
 # %% [markdown]
-# All faces are upright squares of one size, the one from the lying phone picture included, and the grey one has become
-# RGB with three equal channels. Read the list of skipped files whenever you prepare a folder: a long list means that
-# something is wrong with the folder and not with single files.
+# All faces are upright squares of one size, the phone's included, and the grey one has become RGB with three
+# equal channels. Always read the list of skipped files: a long one means that something is wrong with the folder.
 #
 # ## Cropping against squashing
 #
-# A network takes squares, and photographs are seldom square. The tempting way is to resize the whole picture and
-# ignore its shape. It keeps every pixel and deforms every face: a picture of $W \times H$ pixels is squeezed in width
+# The networks take squares, and photographs are seldom square. To resize the whole picture and ignore its shape
+# deforms every face: a picture of $W \times H$ pixels is squeezed in width
 # by $H/W$. Cutting a square first loses the borders and leaves the face as it was.
 #
 # We can measure this. Drawn twice, once with pale and once with deep skin, a person differs only where skin is. The
@@ -198,21 +200,23 @@ def cropped(pixels):
 
 
 def width_for_height(way):
-    pale, deep = (way(photograph(36, 448, 256, skin_tone=tone, hair_style=2)).astype(int) for tone in (0.0, 1.0))
+    both = (photograph(36, 448, 256, skin_tone=tone, hair_style=2) for tone in (0.0, 1.0))
+    pale, deep = (way(pixels).astype(int) for pixels in both)
     rows, columns = np.nonzero(np.abs(pale - deep).max(axis=-1) > 30)
     return (np.ptp(columns) + 1) / (np.ptp(rows) + 1)
 
 
 wide = photograph(36, 448, 256, skin_tone=0.3, hair_style=2)
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), width_ratios=(1.75, 1, 1), layout="constrained")
-for cell, (name, way) in zip(axes, {"photograph": np.asarray, "squashed": squashed, "cropped": cropped}.items(), strict=True):
+ways = {"photograph": np.asarray, "squashed": squashed, "cropped": cropped}
+for cell, (name, way) in zip(axes, ways.items(), strict=True):
     cell.imshow(way(wide))
     cell.set_title(f"{name}\nskin's width / height {width_for_height(way):.2f}", fontsize=10)
     cell.axis("off")
 
 # %% [markdown]
-# The squashed face is too narrow, and its number says by how much; the cropped face has kept its proportions to within
-# a pixel. A generator that is trained on squashed pictures makes narrow people, perfectly and for ever.
+# The squashed face is too narrow, and its number says by how much; the cropped one has kept its proportions as far
+# as whole pixels allow. A generator that is trained on squashed pictures makes narrow people.
 #
 # ## A box for aligned sets
 #
@@ -249,42 +253,41 @@ for cell, name in zip(axes, ("178 x 218, with the box", "central square", "the b
     cell.axis("off")
 
 # %% [markdown]
-# The box spends the pixels on the face where the central square keeps more of hair and background. The box must lie
-# inside each picture: the one that it does not fit is reported, since padding would teach the generator black bars.
-# It must be square too, or `prepare_images` refuses it.
+# The box spends the pixels on the face where the central square keeps more of hair and background. A picture that
+# it does not fit is reported, since padding would teach the generator black bars. The box must be square, too.
 #
 # ## Antialiasing
 #
-# To shrink a picture by eight, the quickest way is to keep every eighth pixel and drop the others (`NEAREST`). A thin
-# line then shows or vanishes by chance. This is **aliasing**. An antialiased filter makes each new pixel a weighted
-# mean of all the old ones beneath it. Drawn faces give us a fair judge, for the same face can be drawn small at once.
+# The quickest way to shrink a picture by eight is to keep every eighth pixel (`NEAREST`). A thin line then shows or
+# vanishes by chance: **aliasing**. An antialiased filter makes each new pixel a weighted mean of all the old ones
+# beneath it. Drawn faces are a fair judge here, for the same face can be drawn small at once.
 
 # %%
-large = draw_faces(1, 256, seed=seed, start=41, attributes={"hair_style": 4, "eyeglasses": 1, "hat": 0})[0][0]
-drawn_small = draw_faces(1, 32, seed=seed, start=41, attributes={"hair_style": 4, "eyeglasses": 1, "hat": 0})[0][0]
-small = {}
-for filter_name in ("NEAREST", "BICUBIC"):
-    small[filter_name], moved = (
-        np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling[filter_name])).astype(int)
-        for pixels in (large, np.roll(large, 1, axis=1))
-    )
-    error, change = np.abs(small[filter_name] - drawn_small).mean(), np.abs(small[filter_name] - moved).mean()
-    print(f"{filter_name}: {error:.1f} grey values from the face drawn at 32 pixels; "
-          f"moving the large picture by one pixel changes it by {change:.1f}")  # fmt: skip
-shown = np.stack([drawn_small, small["NEAREST"], small["BICUBIC"]]).astype(np.uint8)
+look = {"hair_style": 4, "eyeglasses": 1, "hat": 0}
+large, drawn_small = (draw_faces(1, side, seed=seed, start=41, attributes=look)[0][0] for side in (256, 32))
+
+
+def reduced(pixels, filter_name):
+    return np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling[filter_name])).astype(int)
+
+
+print("mean difference in grey values, of 255:")
+for name in ("NEAREST", "BICUBIC"):
+    error = np.abs(reduced(large, name) - drawn_small).mean()
+    change = np.abs(reduced(large, name) - reduced(np.roll(large, 1, axis=1), name)).mean()
+    print(f"{name}: {error:.1f} from the face drawn small; {change:.1f} when the large picture moves by one pixel")
+shown = np.stack([drawn_small, reduced(large, "NEAREST"), reduced(large, "BICUBIC")]).astype(np.uint8)
 show_images(shown, 3, scale=6, title="drawn at 32 pixels   |   256 to 32, nearest   |   256 to 32, antialiased")
 plt.show()
 
 # %% [markdown]
-# Look at the rims of the glasses and at the curls: in the middle they are torn into single pixels, on the right they
-# stay whole. The second number is the more telling. A shift too small to see must not change the picture much, or the
-# discriminator learns to spot the resizing and not the faces. Different libraries resize differently, so measures of
-# quality depend on the filter too (Parmar et al. 2022).
+# Look at the eyes, the glasses and the mouth: in the middle they are torn into single pixels, on the right they stay
+# whole. A shift too small to see should not change the picture much, and the numbers say which filter obeys. Even
+# measures of a GAN's quality depend on the filter (Parmar et al. 2022), so name it with every result.
 #
 # ## The core, written out
 #
-# Everything so far fits into a few lines: decode, turn upright, crop, resize. This is what `load_image` does, apart
-# from its messages and some rarer kinds of file.
+# Decode, turn upright, crop, resize: this is what `load_image` does, apart from its messages and rarer kinds of file.
 
 
 # %%
@@ -322,10 +325,11 @@ flipped = (real_images != unflipped).any(axis=(1, 2, 3))
 print(f"{flipped.sum()} of {batch_size} are mirrored")
 show_images(np.concatenate([unflipped[:8], real_images[:8]]), 8, scale=80 / image_size, title="as drawn, and as given")
 plt.show()
+
 # %% [markdown]
 # A memory map (`memmap`) looks like an array, but its bytes stay on disk until they are asked for, so the set may be
 # larger than memory. In the lower row some faces are mirrored. A mirrored face is still a face, so this doubles the
-# data for nothing; it would be wrong for pictures of text.
+# data at no cost; it would be wrong for pictures of text.
 #
 # To see the order, let pictures hold nothing but their own number: twelve of them, in batches of four.
 
@@ -365,24 +369,24 @@ pixels = prepared.images[:1000] / 127.5 - 1.0
 for channel, colour in enumerate(("red", "green", "blue")):
     axes[0].hist(pixels[..., channel].ravel(), bins=64, range=(-1, 1), density=True, histtype="step", color=colour)
 axes[0].set(xlabel="pixel in [-1, 1]", ylabel="density", title="pixels of the drawn faces")
+axes[0].set_xticks(np.linspace(-1, 1, 5))
 axes[0].secondary_xaxis("top", functions=(lambda x: (x + 1) * 127.5, lambda p: p / 127.5 - 1))
 before = np.linspace(-4, 4, 200)
 axes[1].plot(before, np.tanh(before))
 axes[1].set(xlabel="before the last activation", ylabel="pixel", title="tanh")
 axes[1].grid(alpha=0.3)
 print(f"mean {pixels.mean():.2f}; {np.mean(np.abs(pixels) > 0.98):.1%} of the values lie beyond ±0.98")
-print(f"unscaled bytes within tanh's reach, 0 and 1: {np.mean(prepared.images[:1000] <= 1):.2%}")
+print(f"without scaling, tanh could reach {np.mean(prepared.images[:1000] <= 1):.2%} of the bytes, those of 0 and 1")
 
 # %% [markdown]
-# On the left, the pixels spread over the whole range; the upper axis counts the same values as bytes. On the right, tanh is
-# steep around 0 and flat at its ends: black and white can only be approached. If your own histogram had tall
-# spikes at both ends, the pictures would be over-exposed or have black bars.
+# On the left, the pixels spread over most of the range; the upper axis counts the same values as bytes. On the right,
+# tanh is steep around 0 and flat at its ends: black and white can only be approached. Tall spikes at
+# both ends of your own histogram would mean over-exposed pictures or black bars.
 #
 # ## Fast enough?
 #
-# At every step the networks wait for their batch. If loading is slow, an expensive GPU idles. So we decode files once,
-# and while the networks compute, the next batches are already being made. How many images a second does each way give
-# on this machine?
+# If loading is slow, the networks wait for their batch and an expensive GPU idles. So files are decoded once, and the
+# next batches are made while the networks compute. How many images a second does each way give on this machine?
 
 
 # %%
@@ -405,8 +409,8 @@ for name, speed in speeds.items():
     print(f"{name:<30} {speed:>10,.0f} images/s")
 
 # %% [markdown]
-# The last line is what training gets. Keep it in mind: notebook 03 prints how many images a second a training step
-# consumes, and as long as that is much less, the input never holds the networks up.
+# The last line is what training gets. Compare it with the images a second that training reports in notebook 03: as
+# long as training takes far fewer, the input never holds it up.
 #
 # ## Exercises
 #
@@ -424,8 +428,7 @@ elif getattr(answer, "dtype", None) != np.uint8:
 elif answer.shape != real_images.shape:
     print(f"Not yet: expected the shape {real_images.shape}, received {answer.shape}.")
 else:
-    correct = np.where(flipped[:, None, None, None], unflipped[:, :, ::-1], unflipped)
-    off = np.abs(answer.astype(int) - np.rint((correct + 1) * 127.5).astype(int))
+    off = np.abs(answer.astype(int) - to_uint8(real_images).astype(int))
     if off.max() == 0:
         print("Right: every byte is back.")
     elif off.max() == 1:
@@ -450,8 +453,8 @@ answer = None  # four whole numbers in parentheses
 # %%
 if answer is None:
     print("Exercise 2 is unanswered.")
-elif len(answer) != 4:
-    print(f"Not yet: expected four numbers, received {len(answer)}.")
+elif np.shape(answer) != (4,):
+    print(f"Not yet: expected four numbers, received {answer!r}.")
 else:
     left, top, right, bottom = answer
     if right - left != bottom - top:
