@@ -94,7 +94,8 @@ def _versions():
 def _write(book, target):
     for number, cell in enumerate(book.cells):
         cell["id"] = f"cell-{number:02d}"  # steady, so that a diff shows what changed
-        cell.metadata.pop("execution", None)
+        for name in ("execution", "lines_to_next_cell"):  # of one run's clock, and of jupytext's layout
+            cell.metadata.pop(name, None)
     nbformat.validate(book)
     nbformat.write(book, target)
 

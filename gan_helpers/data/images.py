@@ -28,7 +28,7 @@ class PreparedImages:
 
     Attributes:
         images: uint8 memory map, `(count, image_size, image_size, 3)`, RGB, 0 to 255.
-        skipped: list of `(file, reason)`, the files that could not be used.
+        skipped: list of `(file, reason)`, the files below the folder that could not be used.
         fingerprint: SHA-256 of the pixels, which identifies the data in a run's settings.
         folder: where the cache lies.
         source: `"drawn"`, or the name of the folder that the pictures came from.
@@ -84,10 +84,10 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     source = Path(data).resolve()
     name = re.sub(r"[^\w.-]", "_", source.name) or "root"
     folder = root / f"{name}-{image_size}px-{_key(str(source), image_size, crop, stats)}"
-    made = _open_or_make(folder, image_size, len(paths), _decoded_chunks(paths, image_size, crop))
+    made = _open_or_make(folder, image_size, len(paths), _decoded_chunks(paths, Path(data), image_size, crop))
     prepared = PreparedImages(*made, source=name, crop=crop)
     if len(prepared.images) == 0:
-        reasons = "; ".join(f"{Path(file).name}: {reason}" for file, reason in prepared.skipped[:3])
+        reasons = "; ".join(f"{file}: {reason}" for file, reason in prepared.skipped[:3])
         shutil.rmtree(prepared.folder)
         raise ValueError(
             f"expected at least one usable picture in '{data}'; received {len(paths)} that could not be used "
@@ -166,14 +166,14 @@ def _drawn_chunks(count, image_size, seed):
         yield draw_faces(size, image_size, seed=seed, start=start)[0], [], size
 
 
-def _decoded_chunks(paths, image_size, crop):
+def _decoded_chunks(paths, folder, image_size, crop):
     def load(path):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata do not concern the pixels
                 return load_image(path, image_size, crop)
         except Exception as error:
-            return (str(path), _reason(error))
+            return (path.relative_to(folder).as_posix(), _reason(error))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):

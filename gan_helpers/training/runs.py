@@ -143,7 +143,8 @@ class Run:
         state = _state(gan)
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in stored.files}  # reads all, which checks every CRC
-        if set(arrays) != set(state):
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if shapes != {name: tuple(variable.shape) for name, variable in state.items()}:
             raise ValueError("it holds other variables than this GAN")
         for name, variable in state.items():
             variable.assign(arrays[name])
@@ -234,7 +235,7 @@ def _flush(file):
 
 
 def _state(gan):
-    """Every variable that the next step depends on, by a name that says whose it is."""
+    """Every variable that the next step depends on, by its owner and number; Keras' own names count up in a process."""
     owners = {
         "generator": gan.generator.variables,
         "discriminator": gan.discriminator.variables,
@@ -245,7 +246,7 @@ def _state(gan):
         "updates": [gan.d_updates, gan.g_updates],
     }
     return {
-        f"{owner}/{number:03d}/{variable.name}": variable
+        f"{owner}/{number:03d}": variable
         for owner, variables in owners.items()
         for number, variable in enumerate(variables)
     }

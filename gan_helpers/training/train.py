@@ -159,6 +159,7 @@ def _fit(gan, images, recipe, goal, steps, callbacks):
             initial_epoch=epoch,
             epochs=last,
             steps_per_epoch=steps - done,
+            shuffle=False,  # the stream is shuffled already; Keras would warn that it cannot
             callbacks=[_Within(whole)],
             verbose=0,
         )

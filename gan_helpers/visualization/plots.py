@@ -97,7 +97,7 @@ def show_images(images, columns=None, *, title=None, scale=1.0):
         images: uint8, or float in [-1, 1], `(count, height, width, 3)`.
         columns: pictures in a row, as in `image_grid`.
         title: a line above it, or `None`.
-        scale: screen pixels for each picture's pixel. Defaults to `1.0`.
+        scale: size on the page, relative to about one and a half screen pixels a pixel. Defaults to `1.0`.
 
     Returns:
         The `matplotlib` figure.

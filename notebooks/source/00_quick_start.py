@@ -27,7 +27,7 @@
 # | a CPU with 2 cores | @CPU_MINUTES@ |
 # | a GPU | not measured |
 #
-# You need no knowledge of neural networks to run it. The notebooks after this one explain each part.
+# You need no knowledge of neural networks. The notebooks after this one explain each part.
 
 # %% [markdown]
 # ## Set up
@@ -130,11 +130,10 @@ plt.show()
 # %% [markdown]
 # ## Training
 #
-# `GAN` ties the two networks together as one Keras model, so `compile` and `fit` work as ever. An *epoch* is one
-# pass over all faces. After every few epochs the 100 latents are drawn again, saved as `images/epoch_1.png` and so
-# on, and shown below. We draw with `averaged_generator`, a running average of the generator's weights; its faces
-# are smoother. Training stops when the minutes are over. You can stop earlier with Colab's stop button: the cells
-# below then work with what has been learnt so far.
+# `GAN` ties the two networks together as one Keras model, with `compile` and `fit`. An *epoch* is one pass over all
+# faces. After each one the 100 latents are drawn again, saved as `images/epoch_1.png` and so on, and shown below. We
+# draw with `averaged_generator`, a running average of the generator; its faces are smoother. Training stops when the
+# minutes are over, or when you press stop; the cells below work with what has been learnt by then.
 
 # %%
 gan = GAN(generator, discriminator)
@@ -154,18 +153,16 @@ callbacks = [
 ]
 batches = face_batches(prepared.images, batch_size)
 steps = len(prepared.images) // batch_size
-history = gan.fit(
-    batches, steps_per_epoch=steps, epochs=10_000, callbacks=callbacks, shuffle=False, verbose=0
-)
+history = gan.fit(batches, steps_per_epoch=steps, epochs=10_000, callbacks=callbacks, shuffle=False, verbose=0)
 clear_output()  # the last picture comes next
 print(f"{gan.step:,} steps of {batch_size} images")
 
 # %% [markdown]
 # ## After training: faces
 #
-# The same 100 latents as at the start. Compare with `epoch_0.png`: where there was noise, people look at you. Seen
-# from an arm's length they are faces; from close up, you find crooked glasses and hair that melts away. Both
-# get better with longer training.
+# The same 100 latents as at the start. Compare with `epoch_0.png`: where there was noise, there are people. Seen
+# from an arm's length they are faces; from close up you find crooked glasses, and hair that melts away. Longer
+# training mends much of that.
 
 # %%
 epoch = len(history.history["d_loss"])
@@ -185,10 +182,9 @@ plt.show()
 # %% [markdown]
 # ## The curves
 #
-# On the left are the losses of both networks. They do not fall to zero as in other kinds of training, because each
-# network's gain is the other's loss. On the right is how often the discriminator believes a picture, real or fake.
-# The nearer the two curves are to the dotted line, the less it can tell them apart. Notebook 03 reads such curves
-# closely.
+# On the left are the losses. They do not fall to zero as in other kinds of training, because each network's gain is
+# the other's loss. On the right is how far the discriminator believes in real and in fake pictures. The nearer both
+# curves are to the dotted line, the less it can tell them apart. Notebook 03 reads such curves closely.
 
 # %%
 plot_history(history.history)

@@ -80,7 +80,7 @@ print(f"{count} drawn faces of {image_size} pixels, suited to", machine.gpu or f
 # %%
 faces, table = draw_faces(24, image_size, seed=seed)
 print(faces.shape, faces.dtype, faces.min(), faces.max())
-show_images(faces, 8, scale=96 / image_size)
+show_images(faces, 8, scale=64 / image_size)
 plt.show()
 
 # %% [markdown]
@@ -108,7 +108,7 @@ def person(number, **attributes):
 
 switched = {"smile": 10, "head_turn": 2, "light_direction": 3, "age_lines": 36, "hair_colour": 9}
 switched |= {"hair_style": 23, "eyeglasses": 16, "beard": 19}  # attribute: number of the person
-figure, axes = plt.subplots(len(switched), 7, figsize=(7.5, 7.2), layout="constrained")
+figure, axes = plt.subplots(len(switched), 7, figsize=(6.8, 6.5), layout="constrained")
 for (name, number), row in zip(switched.items(), axes, strict=True):
     kind, low, high, _ = ATTRIBUTES[name]
     for value, cell in zip(np.linspace(low, high, 7), row, strict=True):
@@ -172,7 +172,7 @@ own = prepare_images(source, image_size, crop=crop, cache=cache)
 print(f"{len(own.images)} usable, {len(own.skipped)} skipped")
 for path, reason in own.skipped:
     print(f"  {Path(path).name:<16} {reason}")
-show_images(own.images[:24], min(8, len(own.images)), scale=128 / image_size)
+show_images(own.images[:24], min(8, len(own.images)), scale=96 / image_size)
 plt.show()
 
 # %% [markdown]
@@ -323,7 +323,7 @@ print("a batch:", real_images.shape, real_images.dtype, f"from {real_images.min(
 unflipped = next(iter(face_batches(prepared.images, batch_size, seed=seed, flip=False))).numpy()
 flipped = (real_images != unflipped).any(axis=(1, 2, 3))
 print(f"{flipped.sum()} of {batch_size} are mirrored")
-show_images(np.concatenate([unflipped[:8], real_images[:8]]), 8, scale=80 / image_size, title="as drawn, and as given")
+show_images(np.concatenate([unflipped[:8], real_images[:8]]), 8, scale=64 / image_size, title="as drawn, and as given")
 plt.show()
 
 # %% [markdown]

@@ -185,8 +185,8 @@ for cell, (title, values, corner) in zip(axes.flat, steps, strict=True):
 # It keeps the signal alive through many layers. While training it uses the batch's own mean and variance; afterwards,
 # running averages of them. Then comes **ReLU**, $\max(0, x)$, or in the discriminator **leaky ReLU**, which lets a
 # fifth of the negative part through: $\max(x, 0.2\,x)$. It has a slope everywhere, so the
-# discriminator can always tell the generator in which direction to change its picture. All kernels begin as random numbers from
-# $\mathcal{N}(0, 0.02^2)$.
+# discriminator can always tell the generator in which direction to change its picture. All kernels begin as random
+# numbers from $\mathcal{N}(0, 0.02^2)$.
 
 
 # %%
@@ -359,12 +359,12 @@ for f in (16, 32, 64, 128):
 # ## An untrained pair, looked at
 #
 # Before training a network, look at what it does. The weights should be spread as asked for, the generator should make
-# noise about a middle grey, and the discriminator should have no opinion: logits near 0, probabilities near a half.
+# noise about a middle grey, and the discriminator should not know real from fake.
 
 # %%
 real_images = draw_faces(count, image_size, seed=seed)[0] / np.float32(127.5) - 1.0
 fakes_later = keras.ops.convert_to_numpy(generator(latents, training=False))
-show_images(np.concatenate([fake_images[:8], fakes_later[:8], real_images[:8]]), 8, scale=80 / image_size)
+show_images(np.concatenate([fake_images[:8], fakes_later[:8], real_images[:8]]), 8, scale=64 / image_size)
 plt.show()
 print(f"first row, as in training:   mean {fake_images.mean():+.3f}, standard deviation {fake_images.std():.3f}")
 print(f"second row, as when used:    mean {fakes_later.mean():+.3f}, standard deviation {fakes_later.std():.3f}")
@@ -384,16 +384,20 @@ for images, name in ((real_images, "real"), (fake_images, "fake")):
     logits = keras.ops.convert_to_numpy(discriminator(images, training=True))
     axes[1].hist(images.ravel(), bins=50, range=(-1, 1), density=True, histtype="step", label=name)
     axes[2].hist(logits.ravel(), bins=20, histtype="step", label=name)
-    probability = 1 / (1 + np.exp(-logits))
-    print(f"{name}: logits from {logits.min():.2f} to {logits.max():.2f}, mean probability {probability.mean():.2f}")
+    size, probability = np.sqrt(np.mean(logits**2)), np.mean(1 / (1 + np.exp(-logits)))
+    print(f"{name} logits: typical size {size:.2f}, mean {logits.mean():+.2f}; mean probability {probability:.2f}")
 for cell, title in zip(axes[1:], ("pixels", "logits"), strict=True):
     cell.set_title(title)
     cell.legend()
+features_in = discriminator.layers[-2].input.shape[-1]
+print(f"0.02 x sqrt({features_in}) x 0.72 = {0.02 * np.sqrt(features_in) * 0.72:.2f}")
 
 # %% [markdown]
-# On the left the bell of the initial weights; in the middle, fake pixels crowd around grey where real ones
-# spread; on the right, both kinds of logits lie mixed around 0. From here on, training will push them apart and the
-# generator will pull them together again.
+# On the left the bell of the initial weights; in the middle, fake pixels crowd around grey where real ones spread. On
+# the right both kinds of logits lie mixed on both sides of 0. Their size needs no training: a sum of $n$ terms, each a
+# weight of about 0.02 times a feature of typical size $\sqrt{(1 + 0.2^2) / 2} \approx 0.72$ (unit variance after leaky
+# ReLU), is about $0.02 \sqrt{n} \cdot 0.72$ large, the last line printed. So far the discriminator's opinions are
+# chance.
 #
 # ## The script's networks
 #
@@ -515,7 +519,7 @@ else:
 # - A transposed convolution stamps its kernel once for each input pixel; a kernel that the stride divides covers all
 #   pixels alike.
 # - Generator and discriminator mirror each other: double the side and halve the channels, and back.
-# - Untrained networks make grey noise and give logits near 0. If yours do not, look before you train.
+# - Untrained, the generator makes noise about grey, and the discriminator judges by chance. Look before you train.
 #
 # Next: [03 Adversarial training](03_adversarial_training.ipynb), where the two learn from each other.
 #

@@ -15,9 +15,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/your-username/Generate-faces-using-GANs/blob/main/notebooks/03_adversarial_training.ipynb)
 #
-# Two networks play against each other, and faces come out. In this notebook you write one step of that game
-# yourself, train a pair while you watch, learn to read its curves, and stop a run and go on with it without losing
-# a bit. At the end you know what happened between these two pictures:
+# Two networks play against each other, and faces come out. Here you write one step of that game yourself, train a
+# pair while you watch, read its curves, and stop a run and go on without losing a bit. At the end you know what
+# happened between the left and the right of this picture:
 #
 # ![The same latents from noise to faces](../images/noise_to_face.png)
 #
@@ -152,8 +152,8 @@ plt.show()
 # $$\text{d\_loss} = \mathbb{E}\big[\mathrm{softplus}(-\ell_\text{real})\big]
 #   + \mathbb{E}\big[\mathrm{softplus}(\ell_\text{fake})\big].$$
 #
-# For the generator there are two choices. The equation of the game says: make $\log(1 - D)$ small. The *non-saturating*
-# loss says: make $-\log D$ small. Both want fakes to be called real. Their gradients differ:
+# For the generator there are two choices. The game says: make $\log(1 - D)$ small. The *non-saturating* loss says:
+# make $-\log D$ small. Both want fakes to be called real. Their gradients differ:
 #
 # $$\frac{d}{d\ell} \log(1 - \sigma(\ell)) = -\sigma(\ell),
 #   \qquad \frac{d}{d\ell}\big({-\log \sigma(\ell)}\big) = -\sigma(-\ell).$$
@@ -213,10 +213,9 @@ print(f"g_loss {g_loss:.6f}, the library's {non_saturating_g_loss(fake_logits):.
 # %% [markdown]
 # ## One step, written out
 #
-# A step is two updates. First the discriminator learns on a batch of real images and one of fakes. Then the
-# generator learns from the improved discriminator, with fresh latents. A `GradientTape` records what is computed and
-# gives the gradient; only the weights of the network whose turn it is are changed. The latents are a function of
-# the seed and the step, so that a run can be repeated to the bit.
+# A step is two updates. First the discriminator learns from a batch of real images and one of fakes. Then the generator
+# learns from the improved discriminator, with fresh latents. A `GradientTape` records what is computed and gives the
+# gradient. The latents are a function of the seed and the step, so that a run can be repeated to the bit.
 
 
 # %%
@@ -241,8 +240,8 @@ def one_step(generator, discriminator, g_optimizer, d_optimizer, real_images, st
 
 
 # %% [markdown]
-# Is that all? We take two identical tiny pairs, train one with the function above and the other with the library's
-# `train_step`, and compare all weights after three steps.
+# We take two identical tiny pairs, train one with this function and the other with the library's `train_step`, and
+# compare all weights after three steps.
 
 
 # %%
@@ -267,10 +266,10 @@ for ours, theirs in zip(mine, its, strict=True):
 # %% [markdown]
 # ## Two optimisers with a short memory
 #
-# Each network has an Adam optimiser of its own, for Adam keeps running means of the gradients of *its* weights. The
-# mean of the gradients forgets with a factor `beta_1` per step: Keras' default of 0.9 remembers about 10 steps, the
-# 0.5 that GANs use (Radford et al., 2015) about 2. The reason shows in the smallest of all games:
-# $V(x, y) = x\,y$, where one player moves $x$ to lower it and the other moves $y$ to raise it. The goal is $(0, 0)$.
+# Each network has an Adam optimiser (Kingma and Ba, 2015) of its own, since Adam keeps running means of the gradients
+# of *its* weights. Their memory is set by `beta_1`: Keras' default of 0.9 remembers about 10 steps, the 0.5 that GANs
+# use (Radford et al., 2015) about 2. The reason shows in the smallest of all games, $V(x, y) = x\,y$, where one player
+# moves $x$ to lower it and the other moves $y$ to raise it. The goal is $(0, 0)$.
 
 
 # %%
@@ -311,14 +310,14 @@ plt.show()
 #
 # $$\bar\theta \leftarrow k\,\bar\theta + (1 - k)\,\theta, \qquad k = 2^{-\text{batch size}\,/\,\text{half-life}}$$
 #
-# After as many images as the half-life, a past generator counts half as much. The half-life is 10,000 images, and
-# less early in a run, so that the first noise is soon forgotten. The averaged generator learns nothing itself and
-# does not touch the game. We only look at it, and save it.
+# After as many images as the half-life, a past generator counts half as much. That is 10,000 images, and fewer early in
+# a run, so that the first noise is soon forgotten. The averaged generator plays no part in the game. We only look at
+# it, and save it.
 #
 # ## Compile and fit
 #
-# Now the real thing. `GAN` is a Keras model, so we `compile` and `fit`. A small callback redraws 32 faces every few
-# steps: watch the picture below change as it trains.
+# `GAN` is a Keras model, so we `compile` and `fit`. A small callback redraws 32 faces every few steps: watch the
+# picture below change as it trains.
 
 
 # %%
@@ -401,9 +400,9 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# Where the hill of the fakes and the hills of the real images overlap, the generator fools the discriminator. As
-# long as training and unseen images lie on top of each other, the discriminator judges faces; should they part,
-# it has begun to know its training images by heart.
+# Where the hills of fakes and real images overlap, the generator fools the discriminator. As long as training and
+# unseen images lie on top of each other, the discriminator judges faces. Should they part, it has begun to know its
+# training images by heart.
 #
 # ## Raw against averaged
 #
@@ -432,10 +431,10 @@ for name, network in networks.items():
 # ## Stop, and go on
 #
 # Colab disconnects, laptops run out of power. `train` does what we did above, and keeps everything the next step
-# depends on in a run's folder: weights of all three networks, the optimisers' running means, the count of steps.
-# Called again with the same folder, it goes on. To see that nothing is lost, we train one small run without a stop.
-# A second one stops in the middle of an epoch; the next call goes on with it. Computing in parallel may add numbers
-# in changing order, which rounds differently, so we ask TensorFlow for a fixed order.
+# depends on in a run's folder: the weights of all three networks, the optimisers' running means, the count of steps.
+# Called again with the same folder, it goes on. To see that nothing is lost, we train one small run without a stop,
+# and stop a second one in the middle of an epoch before we go on with it. Parallel sums may be added in changing order
+# and so be rounded differently; we ask TensorFlow for a fixed order.
 
 
 # %%
@@ -471,8 +470,8 @@ for name in ("generator", "discriminator", "averaged_generator", "g_optimizer", 
 print(f"history equal: {whole.run.history() == resumed.run.history()}")
 
 # %% [markdown]
-# The run that was stopped ends exactly where the other one does. The order of the images, their mirroring and all
-# latents are functions of the seed and the step, so there is no hidden state to lose.
+# The run that was stopped ends exactly where the other one does: order, mirroring and latents are functions of seed and
+# step, so there is no hidden state to lose.
 #
 # ## After an hour
 #
@@ -485,11 +484,9 @@ print(f"history equal: {whole.run.history() == resumed.run.history()}")
 #
 # - **Mode collapse**: many latents give nearly the same face. Look at a whole grid, never at one good picture.
 # - **A discriminator that wins**: its loss sticks at 0 and the generator gets no direction. Few training images bring
-#   it about; augmentation, penalties on its gradient and other losses help.
+#   it about; augmentation and penalties on its gradient help.
 # - **Losses that become `nan`**: mostly a learning rate that is too high, or logarithms of probabilities.
 # - **Stopping by the loss**: the losses do not say which epoch was best. Pictures do, and so do measures such as FID.
-#
-# Later notebooks of the course take these up one by one.
 #
 # ## Exercises
 #

@@ -1,0 +1,114 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_helpers import Recipe, prepare_images, train
+from gan_helpers.training.callbacks import DrawSamples
+from gan_helpers.training.runs import _state
+
+TINY = Recipe(base_filters=4, latent_dim=10, batch_size=16)
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    return prepare_images("drawn", 32, count=72, cache=tmp_path / "cache")  # 4 steps an epoch, 8 pictures left over
+
+
+def _train(data, output, **arguments):
+    tf.config.experimental.enable_op_determinism()
+    return train(data, output, recipe=TINY, report=lambda line: None, **arguments)
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends training after a step, as Ctrl-C would."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.at = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training |= self.model.step >= self.at
+
+
+def test_a_run_holds_everything(drawn, tmp_path):
+    trained = _train(drawn, tmp_path / "run", epochs=2)
+    names = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert names == {
+        "settings.json", "history.csv", "timing.csv", "generator.keras", "faces.png", "checkpoints/step_00000008.npz",
+        "samples/epoch_0.png", "samples/epoch_1.png", "samples/epoch_2.png",
+    }  # fmt: skip
+    assert [(row["epoch"], row["step"]) for row in trained.run.history()] == [(1, 4), (2, 8)]
+    assert trained.gan.step == 8 and not trained.interrupted
+    assert trained.run.settings["image_count"] == 72 and trained.run.settings["data"] == drawn.fingerprint
+
+
+@pytest.mark.parametrize("stops", [(4,), (2,), (5, 7), (1, 2, 3)])
+def test_stopped_and_gone_on_equals_never_stopped(drawn, tmp_path, stops):
+    whole = _train(drawn, tmp_path / "whole", epochs=3)
+    for step in stops:
+        _train(drawn, tmp_path / "parts", epochs=3, callbacks=[Stop(step)])
+    parts = _train(drawn, tmp_path / "parts", epochs=3)
+    expected = _state(whole.gan)
+    for name, variable in _state(parts.gan).items():
+        assert np.array_equal(variable.numpy(), expected[name].numpy()), name
+    for file in ("history.csv", "faces.png", "samples/epoch_3.png"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes(), file
+
+
+def test_more_epochs_go_on(drawn, tmp_path):
+    assert _train(drawn, tmp_path / "run", epochs=1).gan.step == 4
+    assert _train(drawn, tmp_path / "run", epochs=2).gan.step == 8
+    assert _train(drawn, tmp_path / "run", epochs=2).gan.step == 8
+
+
+def test_minutes_stop(drawn, tmp_path):
+    trained = _train(drawn, tmp_path / "run", minutes=0.02)
+    assert 0 < trained.gan.step < 10_000
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) == 1
+
+
+def test_sample_names_of_the_script_origin(drawn, tmp_path):
+    _train(drawn, tmp_path / "run", epochs=2, sample_path=tmp_path / "generate_face/epochs{epoch}batch_{batch}.jpg")
+    names = sorted(path.name for path in (tmp_path / "generate_face").iterdir())
+    assert names == ["epochs0batch_1.jpg", "epochs1batch_1.jpg", "epochs1batch_4.jpg"]
+
+
+def test_sample_every(drawn, tmp_path):
+    _train(drawn, tmp_path / "run", epochs=4, sample_every=2)
+    assert sorted(path.name for path in (tmp_path / "run/samples").iterdir()) == [
+        "epoch_0.png", "epoch_2.png", "epoch_4.png",
+    ]  # fmt: skip
+
+
+def test_callbacks_work_in_plain_fit(small_gan, faces, tmp_path):
+    from gan_helpers import face_batches, sample_latents
+
+    gan = small_gan()
+    drawing = DrawSamples(sample_latents(4, 10), 3, directory=tmp_path)
+    gan.fit(face_batches(faces, 16), steps_per_epoch=3, epochs=2, callbacks=[drawing], verbose=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch_0.png", "epoch_1.png", "epoch_2.png"]
+
+
+def test_other_settings_on_the_same_run(drawn, tmp_path):
+    _train(drawn, tmp_path / "run", epochs=1)
+    with pytest.raises(ValueError, match="seed: 0 there, 1 now"):
+        _train(drawn, tmp_path / "run", epochs=1, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recipe": "magic"}, "expected a recipe of quick, dcgan_2015, script_32; received 'magic'"),
+        ({"recipe": "script_32", "image_size": 64}, "expected image_size 32 for script_32"),
+        ({"epochs": 0}, "expected epochs above 0; received 0"),
+        ({"minutes": -1}, "expected minutes above 0"),
+        ({"sample_path": "samples/{number}.png"}, "a sample path whose file name holds {epoch}"),
+        ({"sample_path": "samples/same.png"}, "received 'samples/same.png'"),
+        ({"count": 10}, "expected at least one batch of 32 pictures; received 10"),
+    ],
+)
+def test_bad_arguments(arguments, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train("drawn", tmp_path / "run", **({"count": 64, "image_size": 32} | arguments))
+    assert not (tmp_path / "run").exists()
