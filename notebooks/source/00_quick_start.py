@@ -79,7 +79,7 @@ machine = colab.setup()
 # %% tags=["parameters"] nbmake={"post_cell_execute": ["import os, tempfile", "os.chdir(tempfile.mkdtemp())", "count, image_size, base_filters, batch_size, minutes, every = 96, 32, 4, 32, 0.05, 1"]}
 data = "drawn"  # or the path of a folder of photographs
 count = 4000  # how many faces to draw; a folder is used whole
-image_size = 64  # pixels a side: 32, 64 or 128
+image_size = 64 if machine.gpu else 32  # pixels a side: 32, 64 or 128
 base_filters = 64 if machine.gpu else 32  # width of the networks
 batch_size = 64 if machine.gpu else 32  # images in a training step
 minutes = 4  # of training
