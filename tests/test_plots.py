@@ -60,6 +60,8 @@ def test_grid_places_each_picture(faces):
     grid = image_grid(faces[:7], columns=3, gap=1)
     assert grid.shape == (3 * 33 - 1, 3 * 33 - 1, 3)
     assert (grid[33:65, 33:65] == faces[4]).all() and (grid[66:, 33:] == 255).all()
+    twice = image_grid(faces[:7], columns=3, gap=1, scale=2)
+    assert twice.shape == (196, 196, 3) and (twice[1::2, ::2] == grid).all()
 
 
 def test_spherical_interpolation_keeps_the_radius():

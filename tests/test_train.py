@@ -1,3 +1,5 @@
+import io
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,13 @@ def test_minutes_stop(drawn, tmp_path):
     trained = _train(drawn, tmp_path / "run", minutes=0.02)
     assert 0 < trained.gan.step < 10_000
     assert len(list((tmp_path / "run/checkpoints").iterdir())) == 1
+
+
+def test_progress_ends_where_training_did(drawn, tmp_path):
+    written = io.StringIO()
+    _train(drawn, tmp_path / "run", epochs=3, callbacks=[Stop(5)], progress=written)
+    last = written.getvalue().replace("\r", "\n").split("\n")[-2]
+    assert "5/12 steps" in last and "images/s=" in last and "d_loss=" in last and "<" in last
 
 
 def test_sample_names_of_the_script_origin(drawn, tmp_path):

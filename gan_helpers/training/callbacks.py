@@ -127,7 +127,7 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(self, batch_size, total_steps=None, minutes=None, file=None):
         super().__init__()
         self.batch_size, self.total_steps = batch_size, total_steps
-        self.seconds = None if minutes is None else round(minutes * 60)
+        self.seconds = None if minutes is None else max(1, round(minutes * 60))
         self.file = file or sys.stderr
         self.bar = None
 
@@ -151,18 +151,24 @@ class ProgressBar(keras.callbacks.Callback):
         now, step = time.monotonic(), self.model.step
         if self._first is None:  # the first step includes tracing; the speed is counted from its end
             self._first = now, step
-        if now - self._shown < self.interval and step != self.total_steps:
-            return
+        self._logs = logs or {}
+        if now - self._shown >= self.interval:
+            self._show()
+
+    def on_train_end(self, logs=None):
+        if self._first is not None:
+            self._show()
+        self.bar.close()
+
+    def _show(self):
+        now, step = time.monotonic(), self.model.step
         self._shown = now
         began, first = self._first
         shown = {"images/s": f"{(step - first) * self.batch_size / max(now - began, 1e-9):.0f}"}
-        shown |= {name: f"{float(value):.2f}" for name, value in (logs or {}).items()}
+        shown |= {name: f"{float(value):.2f}" for name, value in self._logs.items()}
         self.bar.set_postfix(shown, refresh=False)
         self.bar.n = min(now - self.began, self.seconds) if self.seconds is not None else step
         self.bar.refresh()
-
-    def on_train_end(self, logs=None):
-        self.bar.close()
 
 
 class StopWhenTold(keras.callbacks.Callback):

@@ -140,7 +140,7 @@ def train(
         watchers.insert(0, ProgressBar(recipe.batch_size, goal, minutes, progress))
         _fit(gan, prepared.images, recipe, goal, steps, watchers)
     faces = run.folder / "faces.png"
-    grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed))
+    grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
     write_whole(faces, lambda file: Image.fromarray(grid).save(file, "PNG"))
     return Trained(gan, run, prepared, steps, stop.interrupted, faces, Path(directory))
 

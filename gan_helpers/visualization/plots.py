@@ -59,7 +59,7 @@ def to_uint8(images):
     return np.clip(np.rint((images.astype(np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
-def image_grid(images, columns=None, *, gap=2, background=255):
+def image_grid(images, columns=None, *, gap=2, background=255, scale=1):
     """One picture of many, row by row.
 
     Args:
@@ -67,6 +67,7 @@ def image_grid(images, columns=None, *, gap=2, background=255):
         columns: pictures in a row. Defaults to the whole number nearest to a square.
         gap: pixels between pictures. Defaults to `2`.
         background: grey value of the gaps, 0 to 255. Defaults to `255`.
+        scale: how often each pixel is repeated, for small pictures on a large screen. Defaults to `1`.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -87,7 +88,7 @@ def image_grid(images, columns=None, *, gap=2, background=255):
     for number, image in enumerate(images):
         top, left = number // columns * (height + gap), number % columns * (width + gap)
         grid[top : top + height, left : left + width] = image
-    return grid
+    return grid.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def show_images(images, columns=None, *, title=None, scale=1.0):
