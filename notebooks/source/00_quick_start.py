@@ -24,7 +24,7 @@
 #
 # | on | minutes for the whole notebook |
 # |---|---|
-# | a CPU with 2 cores | @CPU_MINUTES@ |
+# | a CPU with 2 cores | about 4½ |
 # | a GPU | not measured |
 #
 # You need no knowledge of neural networks. The notebooks after this one explain each part.

@@ -24,7 +24,7 @@
 #
 # | machine | minutes |
 # |---|---|
-# | CPU with 2 cores | @CPU_MINUTES@ |
+# | CPU with 2 cores | about half a minute |
 # | GPU | not measured |
 
 # %%

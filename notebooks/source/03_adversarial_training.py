@@ -25,7 +25,7 @@
 #
 # | on | minutes for the whole notebook |
 # |---|---|
-# | a CPU with 2 cores | @CPU_MINUTES@ |
+# | a CPU with 2 cores | about 5 |
 # | a GPU | not measured |
 
 # %%

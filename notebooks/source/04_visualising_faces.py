@@ -25,7 +25,7 @@
 #
 # | on | minutes for the whole notebook |
 # |---|---|
-# | a CPU with 2 cores | @CPU_MINUTES@ |
+# | a CPU with 2 cores | about 4½ |
 # | a GPU | not measured |
 
 # %%
@@ -398,7 +398,7 @@ plt.show()
 
 # %% [markdown]
 # Variety begins at nothing and grows with the scale, as the contrast does. The distance from the training faces
-# changes less at first, and beyond 1 it rises, for there the pictures leave the ground that training covered. For a
+# grows more slowly: the longer the latent, the further the pictures leave the ground that training covered. For a
 # gallery, 0.7 to 0.9 is a fair choice. To measure a model, leave its latents alone.
 #
 # ## Exercises
