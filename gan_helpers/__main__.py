@@ -47,10 +47,7 @@ def _parser():
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name, run, text):
-        command = commands.add_parser(
-            name, parents=[shared], help=text, description=text,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )  # fmt: skip
+        command = commands.add_parser(name, parents=[shared], help=text, description=text)
         command.set_defaults(command=run)
         return command
 
@@ -58,37 +55,53 @@ def _parser():
     train = add("train", _train, "Train on a folder of faces; called again with the same run, go on with it.")
     for command in (prepare, train):
         _add_data_options(command)
-    prepare.add_argument("--image-size", type=int, default=64, help="side of the faces in pixels")
-    train.add_argument("--image-size", type=int, default=64, choices=(32, 64, 128), help="side of the faces in pixels")
+    prepare.add_argument(
+        "--image-size", type=int, default=64, help="side of the faces in pixels (default: %(default)s)"
+    )
+    train.add_argument(
+        "--image-size",
+        type=int,
+        default=64,
+        choices=(32, 64, 128),
+        help="side of the faces in pixels (default: %(default)s)",
+    )
     train.add_argument("--epochs", type=int, help="passes over the data at which to end (default: 30)")
     train.add_argument("--minutes", type=float, help="stop after so many minutes of training")
     train.add_argument("--output", metavar="RUN", type=Path, help="folder of the run (default: runs/ and a name)")
-    train.add_argument("--recipe", default="quick", help="named settings: quick, dcgan_2015, script_32")
+    train.add_argument(
+        "--recipe", default="quick", help="named settings: quick, dcgan_2015, script_32 (default: %(default)s)"
+    )
     train.add_argument("--base-filters", type=int, help="width of both networks (default: the recipe's)")
     train.add_argument("--batch-size", type=int, help="images in a step (default: the recipe's)")
-    train.add_argument("--seed", type=int, default=0, help="seed of weights, latents and order")
+    train.add_argument("--seed", type=int, default=0, help="seed of weights, latents and order (default: %(default)s)")
     train.add_argument(
         "--sample-path", metavar="PATH", help="where sample grids go, e.g. 'images/epoch_{epoch}.png' or "
         "'generate_face/epochs{epoch}batch_{batch}.jpg' (default: the run's samples/)",
     )  # fmt: skip
-    train.add_argument("--sample-every", type=int, default=1, metavar="EPOCHS", help="epochs between sample grids")
-    train.add_argument("--checkpoint-seconds", type=float, default=120, metavar="S", help="seconds between checkpoints")
+    train.add_argument("--sample-every", type=int, default=1, help="epochs between sample grids (default: %(default)s)")
+    train.add_argument(
+        "--checkpoint-seconds", type=float, default=120, help="seconds between checkpoints (default: %(default)s)"
+    )
     generate = add("generate", _generate, "Make faces with a trained generator.")
     generate.add_argument("--model", required=True, type=Path, help="a run's folder, or a .keras file")
-    generate.add_argument("--count", type=int, default=64, help="how many faces")
-    generate.add_argument("--seed", type=int, default=0, help="seed of the latents")
+    generate.add_argument("--count", type=int, default=64, help="how many faces (default: %(default)s)")
+    generate.add_argument("--seed", type=int, default=0, help="seed of the latents (default: %(default)s)")
     generate.add_argument(
         "--output", type=Path, default=Path("faces.png"),
-        help="FILE.png (one grid), FILE.npy (one uint8 array), or a folder (a file each)",
+        help="FILE.png (one grid), FILE.npy (one uint8 array), or a folder (a file each) (default: %(default)s)",
     )  # fmt: skip
     generate.add_argument("--overwrite", action="store_true", help="replace files of the same name")
     return parser
 
 
 def _add_data_options(command):
-    command.add_argument("--data", default="drawn", help="folder of pictures, or 'drawn' for drawn faces")
+    command.add_argument(
+        "--data", default="drawn", help="folder of pictures, or 'drawn' for drawn faces (default: %(default)s)"
+    )
     command.add_argument("--crop", type=_box, metavar="L,T,R,B", help="box to cut, in pixels (default: centre)")
-    command.add_argument("--count", type=int, default=8000, help="how many faces to draw, with --data drawn")
+    command.add_argument(
+        "--count", type=int, default=8000, help="how many faces to draw, with --data drawn (default: %(default)s)"
+    )
     command.add_argument("--cache", type=Path, help="folder of prepared pictures (default: ~/.cache/gan_helpers)")
 
 

@@ -45,6 +45,7 @@ def test_help_is_quick_and_complete(tmp_path):
 def test_every_command_has_help(command, tmp_path):
     done = _command(command, "--help", cwd=tmp_path)
     assert done.returncode == 0 and "--" in done.stdout
+    assert done.stdout.count("default:") >= 3 and "None" not in done.stdout
 
 
 def test_train_says_where_everything_is(trained):

@@ -101,9 +101,12 @@ class Run:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, lambda aside: np.savez(aside, **arrays))
         aside = self.folder / "generator.writing.keras"
-        gan.averaged_generator.save(aside)
-        _flush(aside)
-        os.replace(aside, self.generator_file)
+        try:
+            gan.averaged_generator.save(aside)
+            _flush(aside)
+            os.replace(aside, self.generator_file)
+        finally:
+            aside.unlink(missing_ok=True)
         for old in self._checkpoints()[self.keep :]:
             old.unlink()
 
