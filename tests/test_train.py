@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_helpers import Recipe, prepare_images, train
+from gan_helpers import Recipe, Run, prepare_images, train
 from gan_helpers.training.callbacks import DrawSamples
 from gan_helpers.training.runs import _state
 
@@ -56,6 +56,24 @@ def test_stopped_and_gone_on_equals_never_stopped(drawn, tmp_path, stops):
         assert np.array_equal(variable.numpy(), expected[name].numpy()), name
     for file in ("history.csv", "faces.png", "samples/epoch_3.png"):
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes(), file
+
+
+def test_stopped_between_an_epochs_last_step_and_its_row(drawn, tmp_path, monkeypatch):
+    whole = _train(drawn, tmp_path / "whole", epochs=3)
+    with monkeypatch.context() as patch:
+
+        def fail_at_second(run, row):
+            if row["epoch"] == 2:
+                raise RuntimeError("killed")
+            add_history(run, row)
+
+        add_history = Run.add_history
+        patch.setattr(Run, "add_history", fail_at_second)
+        with pytest.raises(RuntimeError, match="killed"):
+            _train(drawn, tmp_path / "parts", epochs=3, checkpoint_seconds=0)
+    parts = _train(drawn, tmp_path / "parts", epochs=3)
+    assert parts.run.history() == whole.run.history()
+    assert [row["epoch"] for row in parts.run.history()] == [1, 2, 3]
 
 
 def test_more_epochs_go_on(drawn, tmp_path):

@@ -42,9 +42,9 @@ class SaveRun(keras.callbacks.Callback):
         self._epoch_began = time.monotonic(), self.model.step
 
     def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() - self._saved_at > self.seconds:
-            self.run.save(self.model)
-            self._saved_at = time.monotonic()
+        # After an epoch's last step its row and sample are still to come; the checkpoint must not be before them.
+        if self.model.step % self.steps_per_epoch:
+            self._save_when_due()
 
     def on_epoch_end(self, epoch, logs=None):
         step = self.model.step
@@ -57,9 +57,15 @@ class SaveRun(keras.callbacks.Callback):
         self.run.add_timing(
             {"epoch": epoch + 1, "step": step, "seconds": round(seconds, 3), "images_per_second": round(speed, 1)}
         )
+        self._save_when_due()
 
     def on_train_end(self, logs=None):
         self.run.save(self.model)
+
+    def _save_when_due(self):
+        if time.monotonic() - self._saved_at > self.seconds:
+            self.run.save(self.model)
+            self._saved_at = time.monotonic()
 
 
 class DrawSamples(keras.callbacks.Callback):
