@@ -173,7 +173,8 @@ def _generate(options):
     import numpy as np
     from PIL import Image
 
-    from gan_helpers.training.runs import load_generator, write_whole
+    from gan_helpers.training.files import write_whole
+    from gan_helpers.training.runs import load_generator
     from gan_helpers.visualization.plots import generate_images, image_grid
 
     if options.count < 1:

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import Run, load_generator
-from gan_helpers.training.runs import _state, write_whole
+from gan_helpers.training.checkpoints import state as _state
+from gan_helpers.training.files import write_whole
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from gan_helpers import Recipe, Run, prepare_images, train
 from gan_helpers.training.callbacks import DrawSamples
-from gan_helpers.training.runs import _state
+from gan_helpers.training.checkpoints import state as _state
 
 TINY = Recipe(base_filters=4, latent_dim=10, batch_size=16)
 

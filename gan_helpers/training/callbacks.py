@@ -6,31 +6,39 @@ import threading
 import time
 
 import keras
+import numpy as np
 from tqdm import tqdm
 
 from gan_helpers.visualization.plots import generate_and_save_images
 
 
 class SaveRun(keras.callbacks.Callback):
-    """Writes history and timing at the end of every epoch, and checkpoints at intervals and at the end.
+    """Writes history and timing at the end of every epoch, and checkpoints at the beginning, at intervals and at the end.
+
+    Weights that are not finite are never saved, so the last good checkpoint stays.
 
     Args:
         run: an open `Run`.
         steps_per_epoch: steps in an epoch; where an epoch is gone on with in its middle, its running means are kept.
         batch_size: images in a step, for the images/s of `timing.csv`.
         seconds: seconds between checkpoints. Defaults to `120`.
+        best_by: name of a logged number, lower is better; the checkpoint and generator of the epoch with the least are
+            kept beside the newest. A callback that comes before this one may add numbers to its epoch's logs.
+            Defaults to `None`, no best is kept.
     """
 
-    def __init__(self, run, steps_per_epoch, batch_size, seconds=120.0):
+    def __init__(self, run, steps_per_epoch, batch_size, seconds=120.0, best_by=None):
         super().__init__()
         self.run, self.steps_per_epoch, self.seconds = run, steps_per_epoch, seconds
-        self.batch_size = batch_size
+        self.batch_size, self.best_by = batch_size, best_by
         self._means = None
 
     def on_train_begin(self, logs=None):
         # `fit` resets the running means when an epoch begins; in the middle of one they belong to the run's state.
         if self.model.step % self.steps_per_epoch:
             self._means = [[v.numpy() for v in mean.variables] for mean in self.model.means]
+        if self.model.step == 0:  # from now on, a run without any checkpoint is a damaged one
+            self.run.save(self.model)
         self._saved_at = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -53,19 +61,58 @@ class SaveRun(keras.callbacks.Callback):
         began, first = self._epoch_began
         seconds = time.monotonic() - began
         speed = (step - first) * self.batch_size / seconds
-        self.run.add_history({"epoch": epoch + 1, "step": step, **{k: float(v) for k, v in logs.items()}})
+        row = {"epoch": epoch + 1, "step": step, **{name: float(value) for name, value in logs.items()}}
+        self.run.add_history(row)
         self.run.add_timing(
             {"epoch": epoch + 1, "step": step, "seconds": round(seconds, 3), "images_per_second": round(speed, 1)}
         )
+        if self.best_by is not None:
+            self._keep_best(row)
         self._save_when_due()
 
     def on_train_end(self, logs=None):
-        self.run.save(self.model)
+        self._save()
+
+    def _keep_best(self, row):
+        if self.best_by not in row:
+            raise ValueError(f"expected best_by as one of {', '.join(row)}; received {self.best_by!r}")
+        # The history stands in the checkpoint, so that what was best is known after a resume too.
+        values = [past[self.best_by] for past in self.run.history() if self.best_by in past]
+        if row[self.best_by] <= min(values):
+            self.run.save_best(self.model)
 
     def _save_when_due(self):
-        if time.monotonic() - self._saved_at > self.seconds:
+        if time.monotonic() - self._saved_at >= self.seconds:
+            self._save()
+
+    def _save(self):
+        if int(self.model.broken_at.numpy()) < 0:
             self.run.save(self.model)
-            self._saved_at = time.monotonic()
+        self._saved_at = time.monotonic()
+
+
+class StopWhenBroken(keras.callbacks.Callback):
+    """Ends training at the step whose loss or weights became NaN or infinite, and says what.
+
+    `GAN` notes that step in `broken_at`; nothing that is not finite is ever saved by `SaveRun`.
+
+    Raises:
+        ValueError: naming the step, the tensors, and what to try.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        at = int(self.model.broken_at.numpy())
+        if at < 0:
+            return
+        names = [name for name, value in (logs or {}).items() if not np.isfinite(float(value))]
+        for network in (self.model.discriminator, self.model.generator):
+            names += [f"{network.name}/{w.path}" for w in network.weights if not np.isfinite(w.numpy()).all()]
+        listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        raise ValueError(
+            f"expected finite losses and weights; received NaN or infinity at step {at} in {listed}; the last good "
+            "checkpoint is kept; the pictures must lie in [-1, 1]; try a lower learning rate, precision float32, or "
+            "another seed, as a new run"
+        )
 
 
 class DrawSamples(keras.callbacks.Callback):
@@ -162,8 +209,12 @@ class ProgressBar(keras.callbacks.Callback):
             self._show()
 
     def on_train_end(self, logs=None):
-        if self._first is not None:
+        if self._first is not None and not self.bar.disable:
             self._show()
+        self.close()
+
+    def close(self):
+        """Leaves the terminal as it was."""
         self.bar.close()
 
     def _show(self):
@@ -204,6 +255,10 @@ class StopWhenTold(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
+        self.close()
+
+    def close(self):
+        """Gives Ctrl-C back the meaning that it had."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

@@ -1,17 +1,19 @@
 """A run's folder: its settings, checkpoints, history and samples, so that it can be stopped and gone on with."""
 
-import csv
 import json
-import os
 import warnings
 import zipfile
 from pathlib import Path
 
+import filelock
 import keras
-import numpy as np
+
+from gan_helpers.training.checkpoints import read_checkpoint, write_checkpoint
+from gan_helpers.training.files import flush, put_in_place, read_table, table_bytes, write_whole
 
 HISTORY_COLUMNS = ("epoch", "step", "d_loss", "g_loss", "real_score", "fake_score")
 TIMING_COLUMNS = ("epoch", "step", "seconds", "images_per_second")
+LOCK = ".lock"
 
 
 class Run:
@@ -19,11 +21,15 @@ class Run:
 
     It holds `settings.json`, `history.csv` (a row an epoch), `timing.csv`, `samples/`, `checkpoints/` and
     `generator.keras`, the averaged generator in stock Keras layers. Every file is written aside, flushed and then
-    renamed, so that a kill at any instant leaves a folder that goes on.
+    renamed, so that a kill at any instant leaves a folder that goes on. The tables stand in each checkpoint too, which
+    restores them where they are damaged. While a run is open, a lock keeps other processes from training into it.
 
     Args:
         folder: path of the folder; made when settings are first written to it.
-        keep: how many of the newest checkpoints are kept. Defaults to `2`.
+        keep: how many of the newest checkpoints are kept, at least 1. Defaults to `2`.
+
+    Raises:
+        ValueError: `keep` below 1.
 
     Example:
         >>> run = Run("runs/first")
@@ -31,13 +37,18 @@ class Run:
         >>> run.save(gan)
         >>> run.restore(gan)   # later, into a GAN built alike
         1200
+        >>> run.close()
     """
 
     def __init__(self, folder, *, keep=2):
+        if keep < 1:
+            raise ValueError(f"expected at least 1 checkpoint to keep; received {keep}; 2 outlive damage to one")
         self.folder = Path(folder)
         self.keep = keep
         self.samples = self.folder / "samples"
         self.generator_file = self.folder / "generator.keras"
+        self._tables = {"history": [], "timing": []}
+        self._lock = filelock.FileLock(self.folder / LOCK, timeout=0)
 
     def open(self, settings, notes=None):
         """Makes the folder, or checks that it was made with the same settings.
@@ -47,20 +58,52 @@ class Run:
             notes: `dict` of plain data that is recorded but may differ, such as versions.
 
         Raises:
-            ValueError: the folder holds a run with other settings (each is named), or things that are no run.
+            ValueError: the folder holds a run with other settings (each is named), or things that are no run; or
+                another process is training into it.
         """
         settings = json.loads(json.dumps(settings))
         file = self.folder / "settings.json"
-        if not file.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise ValueError(
-                    f"expected a new or empty folder, or one that a run was made in, at '{self.folder}'; received a "
-                    "folder with other files and no settings.json; choose another with --output"
-                )
+        if not file.exists() and self.folder.is_dir() and any(self._others()):
+            raise ValueError(
+                f"expected a new or empty folder, or one that a run was made in, at '{self.folder}'; received a "
+                "folder with other files and no settings.json; choose another with --output"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        try:
+            if file.exists():
+                self._compare(settings)
             for name in ("samples", "checkpoints"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-            write_whole(file, json.dumps({"settings": settings, "notes": notes or {}}, indent=1).encode())
-            return
+                (self.folder / name).mkdir(exist_ok=True)
+            if not file.exists():
+                write_whole(file, json.dumps({"settings": settings, "notes": notes or {}}, indent=1).encode())
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        """Lets other processes train into the run. A process that ends, however it ends, does so too."""
+        self._lock.release(force=True)
+
+    def _others(self):
+        """What stands in the folder, but for what a kill while the run was made can leave."""
+        made = {LOCK, "settings.json.writing"}
+        return (
+            path
+            for path in self.folder.iterdir()
+            if path.name not in made and not (path.name in ("samples", "checkpoints") and not any(path.iterdir()))
+        )
+
+    def _take_lock(self):
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise ValueError(
+                f"expected a run that nobody else is training at '{self.folder}'; received one that another process "
+                "holds open; wait for it, end it, or choose another --output"
+            ) from None
+
+    def _compare(self, settings):
         found = self.settings
         names = sorted(set(settings) | set(found))
         differing = [name for name in names if settings.get(name) != found.get(name)]
@@ -76,8 +119,9 @@ class Run:
         """The settings that the run was made with."""
         file = self.folder / "settings.json"
         try:
-            return json.loads(file.read_text(encoding="utf-8"))["settings"]
-        except FileNotFoundError:
+            settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+            return dict(settings)
+        except (FileNotFoundError, NotADirectoryError):
             raise ValueError(
                 f"expected the folder of a run at '{self.folder}'; received one without settings.json; "
                 "check the path, or train first"
@@ -96,22 +140,22 @@ class Run:
         Args:
             gan: a compiled `GAN`.
         """
-        arrays = {name: variable.numpy() for name, variable in _state(gan).items()}
-        file = self.folder / "checkpoints" / f"step_{gan.step:08d}.npz"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, lambda aside: np.savez(aside, **arrays))
-        aside = self.folder / "generator.writing.keras"
-        try:
-            gan.averaged_generator.save(aside)
-            _flush(aside)
-            os.replace(aside, self.generator_file)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_checkpoint(self.folder / "checkpoints" / f"step_{gan.step:08d}.npz", gan, self._tables)
+        self._save_generator(gan, self.generator_file)
         for old in self._checkpoints()[self.keep :]:
             old.unlink()
 
+    def save_best(self, gan):
+        """Writes `checkpoints/best.npz` and `best.keras`, which stay until a better one comes.
+
+        Args:
+            gan: a compiled `GAN`.
+        """
+        write_checkpoint(self.folder / "checkpoints" / "best.npz", gan, self._tables)
+        self._save_generator(gan, self.folder / "best.keras")
+
     def restore(self, gan):
-        """Loads the newest checkpoint that is whole, and cuts the history to it.
+        """Loads the newest checkpoint that is whole, and with it the history and timing of its moment.
 
         Args:
             gan: a compiled `GAN` built from the run's settings.
@@ -125,13 +169,14 @@ class Run:
         files = self._checkpoints()
         for file in files:
             try:
-                self._load(file, gan)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                self._tables = read_checkpoint(file, gan)
+            except ValueError as error:
                 warnings.warn(f"checkpoint '{file}' is damaged and passed over ({error})", stacklevel=2)
                 continue
-            self._cut_tables(gan.step)
+            self._write_tables()
             return gan.step
-        if files or self.history():
+        signs = ("history.csv", "timing.csv", "generator.keras")
+        if files or any((self.folder / name).exists() for name in signs):
             raise ValueError(
                 f"expected a readable checkpoint in '{self.folder / 'checkpoints'}'; received "
                 f"{len(files)} that cannot be read; restore one from a copy, or start anew with another --output"
@@ -142,37 +187,41 @@ class Run:
         return sorted((self.folder / "checkpoints").glob("step_*.npz"), reverse=True)
 
     @staticmethod
-    def _load(file, gan):
-        state = _state(gan)
-        with np.load(file) as stored:
-            arrays = {name: stored[name] for name in stored.files}  # reads all, which checks every CRC
-        shapes = {name: array.shape for name, array in arrays.items()}
-        if shapes != {name: tuple(variable.shape) for name, variable in state.items()}:
-            raise ValueError("it holds other variables than this GAN")
-        for name, variable in state.items():
-            variable.assign(arrays[name])
+    def _save_generator(gan, file):
+        aside = file.with_suffix(".writing.keras")
+        try:
+            gan.averaged_generator.save(aside)
+            flush(aside)
+            put_in_place(aside, file)
+        finally:
+            aside.unlink(missing_ok=True)
 
     # Tables
 
     def history(self):
         """The rows of `history.csv`, a list of dicts: `epoch` and `step` ints, the rest floats."""
-        return _read_table(self.folder / "history.csv")
+        return read_table(self.folder / "history.csv")
 
     def add_history(self, row):
-        """Adds one row (a dict with the `HISTORY_COLUMNS`) to `history.csv`."""
-        _write_table(self.folder / "history.csv", HISTORY_COLUMNS, [*self.history(), row])
+        """Adds one row (a dict with the `HISTORY_COLUMNS`, and what else was logged) to `history.csv`."""
+        self._tables["history"].append(row)
+        self._write_tables("history")
 
     def add_timing(self, row):
         """Adds one row (a dict with the `TIMING_COLUMNS`) to `timing.csv`."""
-        file = self.folder / "timing.csv"
-        _write_table(file, TIMING_COLUMNS, [*_read_table(file), row])
+        self._tables["timing"].append(row)
+        self._write_tables("timing")
 
-    def _cut_tables(self, step):
-        for name, columns in (("history.csv", HISTORY_COLUMNS), ("timing.csv", TIMING_COLUMNS)):
-            rows = _read_table(self.folder / name)
-            kept = [row for row in rows if row["step"] <= step]
-            if len(kept) < len(rows):
-                _write_table(self.folder / name, columns, kept)
+    def _write_tables(self, *names):
+        for name, columns in (("history", HISTORY_COLUMNS), ("timing", TIMING_COLUMNS)):
+            if name not in (names or self._tables):
+                continue
+            file, content = self.folder / f"{name}.csv", table_bytes(columns, self._tables[name])
+            wanted = bool(self._tables[name])
+            if wanted and not (file.exists() and file.read_bytes() == content):
+                write_whole(file, content)
+            elif not wanted:
+                file.unlink(missing_ok=True)
 
 
 def load_generator(model):
@@ -198,11 +247,15 @@ def load_generator(model):
             f"{'a folder without generator.keras' if model.is_dir() else 'nothing'}; check the path, or train first"
         )
     try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()  # Keras reads parts without looking at their checksums
+        if damaged:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
         generator = keras.models.load_model(file, compile=False)
     except Exception as error:
         raise ValueError(
             f"expected a whole Keras model in '{file}'; received a file that does not load "
-            f"({str(error).splitlines()[0]}); if the run has checkpoints, train on for a moment to write it anew"
+            f"({' '.join(str(error).split())[:200]}); if the run has checkpoints, train on for a moment to write it anew"
         ) from error
     if len(generator.input_shape) != 2 or len(generator.output_shape) != 4:
         raise ValueError(
@@ -210,61 +263,3 @@ def load_generator(model):
             f"{generator.input_shape} to {generator.output_shape}; give a generator's file"
         )
     return generator
-
-
-def write_whole(file, content):
-    """Writes a file aside, flushes it to disk, then renames it; a kill leaves the old file or the new one.
-
-    Args:
-        file: path to write.
-        content: `bytes`, or a function that takes the open binary file.
-    """
-    file = Path(file)
-    aside = file.with_name(file.name + ".writing")
-    try:
-        with open(aside, "wb") as opened:
-            content(opened) if callable(content) else opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(aside, file)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def _flush(file):
-    with open(file, "rb") as opened:
-        os.fsync(opened.fileno())
-
-
-def _state(gan):
-    """Every variable that the next step depends on, by its owner and number; Keras' own names count up in a process."""
-    owners = {
-        "generator": gan.generator.variables,
-        "discriminator": gan.discriminator.variables,
-        "averaged_generator": gan.averaged_generator.variables,
-        "g_optimizer": gan.g_optimizer.variables,
-        "d_optimizer": gan.d_optimizer.variables,
-        "means": [variable for mean in gan.means for variable in mean.variables],
-        "updates": [gan.d_updates, gan.g_updates],
-    }
-    return {
-        f"{owner}/{number:03d}": variable
-        for owner, variables in owners.items()
-        for number, variable in enumerate(variables)
-    }
-
-
-def _read_table(file):
-    if not file.exists():
-        return []
-    with open(file, newline="", encoding="utf-8") as opened:
-        return [
-            {name: int(value) if name in ("epoch", "step") else float(value) for name, value in row.items()}
-            for row in csv.DictReader(opened)
-        ]
-
-
-def _write_table(file, columns, rows):
-    lines = [",".join(columns)] + [",".join(repr(row[name]) for name in columns) for row in rows]
-    write_whole(file, ("\n".join(lines) + "\n").encode())

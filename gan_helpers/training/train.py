@@ -1,6 +1,7 @@
 """One call from a folder of pictures to a trained generator."""
 
 import dataclasses
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,17 @@ from gan_helpers.data.batches import face_batches, steps_per_epoch
 from gan_helpers.data.images import PreparedImages, prepare_images
 from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import RECIPES
-from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, StopWhenTold
+from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, StopWhenBroken, StopWhenTold
+from gan_helpers.training.files import write_whole
+from gan_helpers.training.fused import PRECISIONS, for_training
 from gan_helpers.training.gan import GAN
-from gan_helpers.training.runs import Run, write_whole
+from gan_helpers.training.precision import hardware_precision
+from gan_helpers.training.runs import Run
+from gan_helpers.training.tensorboard import WriteTensorBoard
+from gan_helpers.training.working_copy import FlushWorkingCopy, fetch, flush_to
 from gan_helpers.visualization.plots import generate_images, image_grid, sample_latents
+
+COLAB_DRIVE, COLAB_DISK = Path("/content/drive"), Path("/content/runs")
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,17 @@ def train(
     seed=0,
     crop=None,
     count=8000,
+    precision="auto",
+    steps_per_execution=None,
+    deterministic=False,
     sample_path=None,
     sample_every=1,
     checkpoint_seconds=120.0,
+    keep=2,
+    best_by=None,
+    working_copy=None,
+    flush_seconds=300.0,
+    tensorboard=False,
     callbacks=(),
     cache=None,
     progress=None,
@@ -75,10 +91,22 @@ def train(
         seed: seed of weights, latents and the order of the data. Defaults to `0`.
         crop: `(left, top, right, bottom)` in pixels of each picture; `None` cuts the central square.
         count: how many faces to draw, for `"drawn"` alone. Defaults to `8000`.
+        precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`. `"auto"` (default) takes what the hardware is
+            made for when the run is made, and what the run was made with ever after.
+        steps_per_execution: steps between two looks of the callbacks; more is faster where steps are short. Rounded
+            down to a divisor of the epoch's steps. Defaults to `1`, on a GPU `10`.
+        deterministic: TensorFlow's `enable_op_determinism`, so that a run that is stopped and gone on with ends in the
+            same bits as one never stopped. Defaults to `False`.
         sample_path: where sample grids go, with `{epoch}` and perhaps `{batch}` (see `DrawSamples`). Defaults to
             `samples/epoch_{epoch}.png` in the run's folder.
         sample_every: epochs between sample grids. Defaults to `1`.
         checkpoint_seconds: seconds between checkpoints. Defaults to `120`.
+        keep: how many of the newest checkpoints are kept. Defaults to `2`.
+        best_by: name of a logged number, lower is better, whose best epoch is kept too, see `SaveRun`.
+        working_copy: local folder to work in where `output` is on a slow or distant disk. In Colab, with `output` on
+            Google Drive, defaults to a folder on the machine's own disk.
+        flush_seconds: seconds between copies from there to `output`: what a disconnect costs. Defaults to `300`.
+        tensorboard: write scalars and sample grids to the run's `tensorboard/`. Defaults to `False`.
         callbacks: further Keras callbacks.
         cache: folder of prepared pictures, see `prepare_images`.
         progress: file to draw the progress bar to. Defaults to stderr.
@@ -88,7 +116,8 @@ def train(
         A `Trained`.
 
     Raises:
-        ValueError: bad data or settings, or a run's folder that was made with others.
+        ValueError: bad data or settings, or a run's folder that was made with others (each is named); NaN or infinity
+            in training.
 
     Example:
         >>> trained = train("drawn", "runs/first", image_size=32, minutes=2)
@@ -101,69 +130,103 @@ def train(
     recipe = _checked_recipe(recipe, image_size)
     if epochs is None and minutes is None:
         epochs = 30
-    for name, value in (("epochs", epochs), ("minutes", minutes), ("sample_every", sample_every)):
+    positive = {"epochs": epochs, "minutes": minutes, "sample_every": sample_every, "keep": keep}
+    for name, value in (positive | {"steps_per_execution": steps_per_execution}).items():
         if value is not None and value <= 0:
             raise ValueError(f"expected {name} above 0; received {value}; leave it out for the default")
+    if precision not in ("auto", *PRECISIONS):
+        raise ValueError(f"expected a precision of auto, {', '.join(PRECISIONS)}; received {precision!r}")
     template = _sample_template(sample_path)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     prepared = data
     if not isinstance(data, PreparedImages):
         prepared = prepare_images(data, image_size, crop=crop, count=count, cache=cache)
         for file, reason in prepared.skipped:
             report(f"skipped {file}: {reason}")
     steps = steps_per_epoch(len(prepared.images), recipe.batch_size)
-    run = Run(output or Path("runs") / f"{prepared.source}-{image_size}px-{named}-seed{seed}")
+    goal = None if epochs is None else epochs * steps
+    output = Path(output or Path("runs") / f"{prepared.source}-{image_size}px-{named}-seed{seed}")
+    working_copy = _working_copy(output, working_copy)
+    if working_copy is not None and fetch(output, working_copy):
+        report(f"copied {output} to {working_copy}")
+    run = Run(working_copy or output, keep=keep)
+    precision = _settled_precision(run, precision, report)
     settings = dataclasses.asdict(recipe) | {
         "image_size": image_size,
         "crop": prepared.crop,
         "seed": seed,
         "image_count": len(prepared.images),
         "data": prepared.fingerprint,
+        "precision": precision,
     }
+    if recipe.final_learning_rate < 1:
+        settings["planned_steps"] = _planned_steps(goal)
     run.open(settings, _notes(prepared.source, named))
-    gan = _build(recipe, image_size, seed)
-    start = run.restore(gan)
-    at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
-    report(f"run: {run.folder} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
-    stop = StopWhenTold(minutes)
-    directory, name = template or (run.samples, "epoch_{epoch}.png")
-    watchers = [
-        DrawSamples(sample_latents(64, recipe.latent_dim, seed=seed), steps, directory=directory, name=name,
-                    every=sample_every),
-        SaveRun(run, steps, recipe.batch_size, checkpoint_seconds),
-        stop,
-        *callbacks,
-    ]  # fmt: skip
-    goal = None if epochs is None else epochs * steps
-    if goal is not None and start >= goal:
-        report(f"it has its {epochs} epochs already; ask for more to train on")
-    else:
-        watchers.insert(0, ProgressBar(recipe.batch_size, goal, minutes, progress))
-        _fit(gan, prepared.images, recipe, goal, steps, watchers)
-    faces = run.folder / "faces.png"
-    grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
-    write_whole(faces, lambda file: Image.fromarray(grid).save(file, "PNG"))
+    try:
+        gan = _build(recipe, image_size, seed, precision, settings.get("planned_steps"))
+        start = run.restore(gan)
+        at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
+        report(f"run: {output} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
+        stop = StopWhenTold(minutes)
+        directory, name = template or (run.samples, "epoch_{epoch}.png")
+        latents = sample_latents(64, recipe.latent_dim, seed=seed)
+        watchers = [
+            ProgressBar(recipe.batch_size, goal, minutes, progress),
+            StopWhenBroken(),
+            DrawSamples(latents, steps, directory=directory, name=name, every=sample_every),
+            *callbacks,
+            SaveRun(run, steps, recipe.batch_size, checkpoint_seconds, best_by),
+            stop,
+        ]
+        if tensorboard:
+            watchers.append(WriteTensorBoard(run.folder / "tensorboard", latents))
+        if working_copy is not None:
+            watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
+        if goal is not None and start >= goal:
+            report(f"it has its {epochs} epochs already; ask for more to train on")
+            run.save(gan)  # so that a generator that was damaged is there again
+        else:
+            per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
+            _fit(gan, prepared.images, recipe, goal, steps, per_execution, watchers)
+        faces = run.folder / "faces.png"
+        grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
+        write_whole(faces, lambda file: Image.fromarray(grid).save(file, "PNG"))
+        if working_copy is not None:
+            flush_to(working_copy, output)
+    finally:
+        run.close()
     return Trained(gan, run, prepared, steps, stop.interrupted, faces, Path(directory))
 
 
-def _fit(gan, images, recipe, goal, steps, callbacks):
+def _fit(gan, images, recipe, goal, steps, per_execution, callbacks):
     """`fit` from any step on: first the rest of the epoch under way, then whole epochs."""
+    per_execution = max(n for n in range(1, min(per_execution, steps) + 1) if steps % n == 0)
     whole = keras.callbacks.CallbackList(callbacks, model=gan)
-    whole.on_train_begin()
     gan.stop_training = False
-    while not gan.stop_training and (goal is None or gan.step < goal):
-        epoch, done = divmod(gan.step, steps)
-        last = epoch + 1 if done else 10**9 if goal is None else goal // steps
-        batches = face_batches(images, recipe.batch_size, seed=gan.seed, start_step=gan.step, flip=recipe.flip)
-        gan.fit(
-            batches,
-            initial_epoch=epoch,
-            epochs=last,
-            steps_per_epoch=steps - done,
-            shuffle=False,  # the stream is shuffled already; Keras would warn that it cannot
-            callbacks=[_Within(whole)],
-            verbose=0,
-        )
-    whole.on_train_end()
+    try:
+        whole.on_train_begin()
+        while not gan.stop_training and (goal is None or gan.step < goal):
+            epoch, done = divmod(gan.step, steps)
+            last = epoch + 1 if done else 10**9 if goal is None else goal // steps
+            wanted = 1 if (steps - done) % per_execution else per_execution
+            if gan.steps_per_execution != wanted:
+                gan.steps_per_execution, gan.train_function = wanted, None
+            batches = face_batches(images, recipe.batch_size, seed=gan.seed, start_step=gan.step, flip=recipe.flip)
+            gan.fit(
+                batches,
+                initial_epoch=epoch,
+                epochs=last,
+                steps_per_epoch=steps - done,
+                shuffle=False,  # the stream is shuffled already; Keras would warn that it cannot
+                callbacks=[_Within(whole)],
+                verbose=0,
+            )
+        whole.on_train_end()
+    except BaseException:  # nothing is saved from here: what failed may be the state itself
+        for callback in callbacks:
+            getattr(callback, "close", lambda: None)()
+        raise
 
 
 class _Within(keras.callbacks.Callback):
@@ -177,21 +240,59 @@ class _Within(keras.callbacks.Callback):
         self.on_train_batch_end = whole.on_train_batch_end
 
 
-def _build(recipe, image_size, seed):
+def _build(recipe, image_size, seed, precision, planned_steps):
     keras.utils.set_random_seed(seed)
     shared = {"image_size": image_size, "base_filters": recipe.base_filters, "architecture": recipe.architecture}
     gan = GAN(
-        generator_model(recipe.latent_dim, **shared),
-        discriminator_model(**shared),
+        for_training(generator_model(recipe.latent_dim, **shared), precision),
+        for_training(discriminator_model(**shared), precision),
         seed=seed,
         averaging_half_life=recipe.averaging_half_life,
+        augmentation=recipe.augmentation,
+        r1_weight=recipe.r1_weight,
     )
+
+    def optimizer(rate):
+        if planned_steps:
+            rate = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
+        adam = keras.optimizers.Adam(rate, beta_1=recipe.beta_1)
+        return keras.optimizers.LossScaleOptimizer(adam) if precision == "mixed_float16" else adam
+
     gan.compile(
-        keras.optimizers.Adam(recipe.g_learning_rate, beta_1=recipe.beta_1),
-        keras.optimizers.Adam(recipe.d_learning_rate, beta_1=recipe.beta_1),
+        optimizer(recipe.g_learning_rate),
+        optimizer(recipe.d_learning_rate),
         loss=recipe.loss,
+        simultaneous=recipe.simultaneous,
     )
     return gan
+
+
+def _settled_precision(run, precision, report):
+    """The precision that a run was made with stays its own; a new run takes what was asked or what the hardware does."""
+    best, reason = hardware_precision()
+    made = (run.folder / "settings.json").exists()
+    recorded = run.settings.get("precision") if made else None
+    if precision != "auto":
+        return precision
+    if recorded in PRECISIONS and recorded != best:
+        report(f"warning: this run was made in {recorded}; this machine ({reason}) would take {best}; it stays as it was")
+    return recorded or best
+
+
+def _planned_steps(goal):
+    if goal is None:
+        raise ValueError(
+            "expected epochs, since this recipe's learning rates fall over a planned length (final_learning_rate); "
+            "received minutes alone; give epochs"
+        )
+    return goal
+
+
+def _working_copy(output, working_copy):
+    if working_copy is not None:
+        return Path(working_copy)
+    on_drive = COLAB_DRIVE in output.resolve().parents
+    return COLAB_DISK / output.name if on_drive else None
 
 
 def _checked_recipe(recipe, image_size):
@@ -221,4 +322,6 @@ def _sample_template(sample_path):
 
 def _notes(source, recipe):
     versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
-    return {"source": source, "recipe": recipe, "versions": versions | {"tensorflow": tf.__version__}}
+    hardware = {"precision": hardware_precision()[1], "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")}
+    versions |= {"tensorflow": tf.__version__}
+    return {"source": source, "recipe": recipe, "versions": versions, "hardware": hardware}
