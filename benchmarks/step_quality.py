@@ -1,8 +1,8 @@
 """Does the fast step train as well as the plain one? `python -m benchmarks.step_quality`.
 
-Both train on the same drawn faces for the same number of steps, several seeds each. Their averaged generators' faces are
-compared with faces that neither has seen, by the Frechet distance between features of a small network that was trained to
-tell the drawn faces' attributes. Its figures compare with nothing outside this table.
+Both train on the same drawn faces for the same number of steps, several seeds each. Their averaged generators' faces
+are compared with faces that neither has seen, by the Frechet distance between features of a small network that was
+trained to tell the drawn faces' attributes. Its figures compare with nothing outside this table.
 
 A table goes to stderr, JSON to stdout. Runs that its folder holds already are not made again.
 """

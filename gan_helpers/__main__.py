@@ -3,7 +3,10 @@
 import argparse
 import shlex
 import sys
+import warnings
 from pathlib import Path
+
+from gan_helpers import quiet_start
 
 
 def main(arguments=None):
@@ -17,6 +20,7 @@ def main(arguments=None):
     """
     options = _parser().parse_args(arguments)
     options.words = sys.argv[1:] if arguments is None else arguments
+    warnings.showwarning = lambda message, *_, **__: _say(f"warning: {message}")
     try:
         options.command(options)
     except KeyboardInterrupt:
@@ -82,6 +86,28 @@ def _parser():
     train.add_argument(
         "--checkpoint-seconds", type=float, default=120, help="seconds between checkpoints (default: %(default)s)"
     )
+    train.add_argument("--keep", type=int, default=2, help="newest checkpoints to keep (default: %(default)s)")
+    train.add_argument(
+        "--simultaneous", action=argparse.BooleanOptionalAction,
+        help="update both networks from one pass, 1.2 times as fast (default: the recipe's)",
+    )  # fmt: skip
+    train.add_argument(
+        "--precision", default="auto", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        help="arithmetic; auto takes what the hardware is made for, and a run keeps its own (default: %(default)s)",
+    )  # fmt: skip
+    train.add_argument(
+        "--steps-per-execution", type=int, metavar="N",
+        help="steps between two looks at clock, signals and losses (default: 1, on a GPU 10)",
+    )  # fmt: skip
+    train.add_argument(
+        "--deterministic", action="store_true",
+        help="the same bits each time, and after a stop those of a run never stopped",
+    )  # fmt: skip
+    train.add_argument("--tensorboard", action="store_true", help="also write curves and samples for TensorBoard")
+    train.add_argument(
+        "--working-copy", metavar="DIR", type=Path,
+        help="local folder to train in where RUN is on a slow or distant disk; copied to RUN every five minutes",
+    )  # fmt: skip
     generate = add("generate", _generate, "Make faces with a trained generator.")
     generate.add_argument("--model", required=True, type=Path, help="a run's folder, or a .keras file")
     generate.add_argument("--count", type=int, default=64, help="how many faces (default: %(default)s)")
@@ -91,6 +117,15 @@ def _parser():
         help="FILE.png (one grid), FILE.npy (one uint8 array), or a folder (a file each) (default: %(default)s)",
     )  # fmt: skip
     generate.add_argument("--overwrite", action="store_true", help="replace files of the same name")
+    bench = add("bench", _bench, "Measure the speed of training on this machine, and say what to set.")
+    bench.add_argument(
+        "--image-size", type=int, default=64, choices=(32, 64, 128),
+        help="side of the faces in pixels (default: %(default)s)",
+    )  # fmt: skip
+    bench.add_argument("--base-filters", type=int, default=32, help="width of both networks (default: %(default)s)")
+    bench.add_argument("--batch-size", type=int, default=32, help="images in a step (default: %(default)s)")
+    bench.add_argument("--seconds", type=float, default=3.0, help="of each turn, about (default: %(default)s)")
+    bench.add_argument("--everything", action="store_true", help="also precisions that the hardware is not made for")
     return parser
 
 
@@ -136,9 +171,10 @@ def _train(options):
         options.data, options.image_size, crop=options.crop, count=options.count, cache=options.cache
     )
     _report_skipped(prepared.skipped, _say)
-    from gan_helpers.training.train import train
+    with quiet_start():
+        from gan_helpers.training.train import train
 
-    changed = {"base_filters": options.base_filters, "batch_size": options.batch_size}
+    changed = {name: getattr(options, name) for name in ("base_filters", "batch_size", "simultaneous")}
     changed = {name: value for name, value in changed.items() if value is not None}
     recipe = options.recipe
     if changed and recipe in RECIPES:
@@ -150,19 +186,25 @@ def _train(options):
         minutes=options.minutes,
         recipe=recipe,
         seed=options.seed,
+        precision=options.precision,
+        steps_per_execution=options.steps_per_execution,
+        deterministic=options.deterministic,
+        keep=options.keep,
+        working_copy=options.working_copy,
+        tensorboard=options.tensorboard,
         sample_path=options.sample_path,
         sample_every=options.sample_every,
         checkpoint_seconds=options.checkpoint_seconds,
         report=_say,
     )
-    run = trained.run.folder
+    run = trained.folder
     again = "python -m gan_helpers " + " ".join(shlex.quote(word) for word in options.words)
     if trained.interrupted:
         print(f"stopped at step {trained.gan.step}, saved in {run}\nto go on: {again}")
         return
     print(f"faces:     {trained.faces} (the first 64 of seed {options.seed})")
     print(f"samples:   {trained.samples}")
-    print(f"generator: {trained.run.generator_file} (loads with keras.models.load_model)")
+    print(f"generator: {run / 'generator.keras'} (loads with keras.models.load_model)")
     print(f"more faces: python -m gan_helpers generate --model {shlex.quote(str(run))} --count 100 --output more.png")
     if options.data == "drawn":
         print("your own:   python -m gan_helpers train --data FOLDER_OF_PHOTOGRAPHS")
@@ -173,9 +215,10 @@ def _generate(options):
     import numpy as np
     from PIL import Image
 
-    from gan_helpers.training.files import write_whole
-    from gan_helpers.training.runs import load_generator
-    from gan_helpers.visualization.plots import generate_images, image_grid
+    with quiet_start():
+        from gan_helpers.training.files import write_whole
+        from gan_helpers.training.runs import load_generator
+        from gan_helpers.visualization.plots import generate_images, image_grid
 
     if options.count < 1:
         raise ValueError(f"expected --count of at least 1; received {options.count}")
@@ -201,6 +244,23 @@ def _generate(options):
         for file, image in zip(files, images, strict=True):
             Image.fromarray(image).save(file)
     print(f"{options.count} faces in {output}")
+
+
+def _bench(options):
+    import json
+
+    with quiet_start():
+        from gan_helpers.training.bench import bench, table
+
+    result = bench(
+        options.image_size,
+        options.base_filters,
+        options.batch_size,
+        seconds=options.seconds,
+        everything=options.everything,
+    )
+    print(json.dumps(result, indent=1))
+    _say(table(result))
 
 
 def _report_skipped(skipped, say=print):

@@ -4,6 +4,7 @@ TensorFlow is imported once here and never used, so that each fork is a fresh tr
 A kill is SIGKILL to the training itself: nothing gets to clean up.
 """
 
+import io
 import json
 import mmap
 import os
@@ -139,7 +140,7 @@ def training(job, phase):
     train(
         prepared, job["output"], epochs=job["epochs"], recipe=recipe, deterministic=True, sample_every=2,
         checkpoint_seconds=job["checkpoint_seconds"], callbacks=[Steps()], precision=job.get("precision", "float32"),
-        steps_per_execution=job.get("steps_per_execution"), report=lambda line: None, progress=open(os.devnull, "w"),
+        steps_per_execution=job.get("steps_per_execution"), report=lambda line: None, progress=io.StringIO(),
     )  # fmt: skip
 
 

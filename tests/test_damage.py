@@ -12,8 +12,9 @@ from gan_helpers.training.train import _build
 
 RECIPE = Recipe(base_filters=4, latent_dim=10, batch_size=16, simultaneous=True)
 FILES = (
-    "settings.json", "history.csv", "timing.csv", "generator.keras", "faces.png", ".lock", "checkpoints/step_00000006.npz",
-    "checkpoints/step_00000008.npz", "samples/epoch_0.png", "samples/epoch_1.png", "samples/epoch_2.png",
+    "settings.json", "history.csv", "timing.csv", "generator.keras", "faces.png", ".lock",
+    "checkpoints/step_00000006.npz", "checkpoints/step_00000008.npz",
+    "samples/epoch_0.png", "samples/epoch_1.png", "samples/epoch_2.png",
 )  # fmt: skip
 DAMAGES = {
     "deleted": None,
@@ -129,7 +130,7 @@ def test_all_checkpoints_gone_is_said_and_nothing_changed(good, tmp_path):
     shutil.copytree(good[0], folder)
     shutil.rmtree(folder / "checkpoints")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(ValueError, match="expected a readable checkpoint in '.*checkpoints'; received 0 that cannot be"):
+    with pytest.raises(ValueError, match="expected a readable checkpoint in '.*checkpoints'; received 0"):
         _train(folder)
     assert _same_files(before, folder)
 

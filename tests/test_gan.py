@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import GAN, discriminator_model, face_batches, generator_model
+from gan_helpers.training.fused import PRECISIONS, for_training
 
 
 def _weights(network):
@@ -137,3 +138,151 @@ def test_compile_refuses(small_gan):
         gan.compile(optimizer, optimizer)
     with pytest.raises(ValueError, match="expected a loss of non_saturating, probability; received 'hinge'"):
         gan.compile(loss="hinge")
+
+
+# Both networks from one pass, fused and in 16 bits
+
+
+def _built(precision=None, kind=GAN, learning_rate=None, simultaneous=True, **arguments):
+    """A small GAN, built for training when a precision is given; with a learning rate, that of plain SGD."""
+    keras.utils.set_random_seed(7)
+    shared = {"image_size": 32, "base_filters": 4}
+    networks = generator_model(10, **shared), discriminator_model(**shared)
+    if precision:
+        networks = [for_training(network, precision) for network in networks]
+
+    def optimizer():
+        chosen = keras.optimizers.SGD(learning_rate) if learning_rate else keras.optimizers.Adam(2e-4, beta_1=0.5)
+        return keras.optimizers.LossScaleOptimizer(chosen) if precision == "mixed_float16" else chosen
+
+    gan = kind(*networks, seed=3, **arguments)
+    gan.compile(optimizer(), optimizer(), simultaneous=simultaneous, jit_compile=False)
+    return gan
+
+
+def _gradients(gan, real_batch):
+    """What one step subtracts at learning rate 1."""
+    before = [_weights_of_trainable(network) for network in (gan.discriminator, gan.generator)]
+    gan.train_step(tf.constant(real_batch))
+    after = [_weights_of_trainable(network) for network in (gan.discriminator, gan.generator)]
+    return [[b - a for b, a in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)]
+
+
+def _assert_near(first, second, tolerance=1e-4):
+    for a, b in zip(first, second, strict=True):
+        assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b) and np.linalg.norm(b) > 0
+
+
+def test_one_simultaneous_step_equals_one_written_out(real_batch):
+    gan, plain = _built(), _built()
+    results = gan.train_step(tf.constant(real_batch))
+
+    generator, discriminator = plain.generator, plain.discriminator
+    g_optimizer, d_optimizer = (keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2))
+    latents = tf.random.stateless_normal((16, 10), [3, 0])
+    with tf.GradientTape() as d_tape, tf.GradientTape() as g_tape:
+        fake_images = generator(latents, training=True)
+        real_logits = discriminator(real_batch, training=True)
+        fake_logits = discriminator(fake_images, training=True)
+        d_loss = tf.reduce_mean(tf.nn.softplus(-real_logits)) + tf.reduce_mean(tf.nn.softplus(fake_logits))
+        g_loss = tf.reduce_mean(tf.nn.softplus(-fake_logits))
+    d_gradients = d_tape.gradient(d_loss, discriminator.trainable_variables)
+    g_gradients = g_tape.gradient(g_loss, generator.trainable_variables)
+    d_optimizer.apply(d_gradients, discriminator.trainable_variables)
+    g_optimizer.apply(g_gradients, generator.trainable_variables)
+
+    for mine, by_hand in ((gan.generator, generator), (gan.discriminator, discriminator)):
+        for a, b in zip(mine.get_weights(), by_hand.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert [float(results[name]) for name in ("d_loss", "g_loss")] == pytest.approx([float(d_loss), float(g_loss)])
+    assert int(gan.d_updates) == gan.step == 1
+
+
+def test_first_discriminator_gradient_is_that_of_the_alternating_step(real_batch):
+    simultaneous = _gradients(_built(learning_rate=1.0), real_batch)
+    alternating = _gradients(_built(learning_rate=1.0, simultaneous=False), real_batch)
+    _assert_near(simultaneous[0], alternating[0])
+    assert np.linalg.norm(simultaneous[1][0] - alternating[1][0]) > 0.1 * np.linalg.norm(alternating[1][0])
+
+
+@pytest.mark.parametrize("augmentation", [(), ("colour", "translation", "cutout")])
+def test_fused_networks_have_the_gradients_of_stock_ones(real_batch, augmentation):
+    fused = _gradients(_built("float32", learning_rate=1.0, augmentation=augmentation), real_batch)
+    stock = _gradients(_built(learning_rate=1.0, augmentation=augmentation), real_batch)
+    for mine, expected in zip(fused, stock, strict=True):
+        _assert_near(mine, expected)
+
+
+@pytest.mark.parametrize("extras", [{}, {"augmentation": ("colour", "translation", "cutout"), "r1_weight": 1.0}])
+@pytest.mark.parametrize("simultaneous", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_kind_of_step_trains(real_batch, precision, simultaneous, extras):
+    gan = _built(precision, simultaneous=simultaneous, **extras)
+    before = [_weights_of_trainable(network) for network in (gan.generator, gan.discriminator)]
+    for _ in range(5):
+        results = gan.train_step(tf.constant(real_batch))
+    assert gan.step == 5 and int(gan.broken_at) == -1
+    assert np.isfinite([float(value) for value in results.values()]).all()
+    for network, old in zip((gan.generator, gan.discriminator), before, strict=True):
+        assert all(np.isfinite(weight).all() for weight in network.get_weights())
+        assert all((a != b).any() for a, b in zip(old, _weights_of_trainable(network), strict=True))
+    assert all(np.isfinite(weight).all() for weight in gan.averaged_generator.get_weights())
+
+
+@pytest.mark.parametrize("r1_weight", [0.5, 2.0])
+def test_penalty_is_added_to_the_discriminators_loss(real_batch, r1_weight):
+    gan, without = _built(r1_weight=r1_weight), _built()
+    penalty = float(gan._penalty(tf.constant(real_batch)))
+    added = [float(each.train_step(tf.constant(real_batch))["d_loss"]) for each in (gan, without)]
+    assert added[0] - added[1] == pytest.approx(penalty, rel=1e-2) and penalty > 0
+
+
+class Counting(GAN):
+    """Counts how often TensorFlow traces its step."""
+
+    traces = 0
+
+    def train_step(self, real_images):
+        self.traces += 1
+        return super().train_step(real_images)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"simultaneous": False},
+        {"precision": "mixed_float16", "augmentation": ("colour", "translation", "cutout"), "r1_weight": 1.0},
+    ],
+)
+def test_steps_are_traced_once(faces, arguments):
+    gan = _built(kind=Counting, **arguments)
+    gan.fit(face_batches(faces, 16), steps_per_epoch=3, epochs=2, verbose=0)
+    gan.fit(face_batches(faces, 16, start_step=6), steps_per_epoch=3, initial_epoch=2, epochs=4, verbose=0)
+    assert gan.step == 12 and gan.traces == 1
+
+
+@pytest.mark.parametrize(("broken", "expected"), [("image", 3), ("g_weight", 3), ("d_weight", 3), (None, -1)])
+def test_broken_at_is_the_first_broken_step(real_batch, broken, expected):
+    gan = _built()
+    for step in range(1, 5):
+        images = real_batch.copy()
+        if step == 3 and broken == "image":
+            images[5, 6, 7, 1] = np.nan
+        elif step == 3 and broken:
+            network = gan.generator if broken == "g_weight" else gan.discriminator
+            weight = network.trainable_variables[0]
+            value = weight.numpy()
+            value.flat[0] = np.nan
+            weight.assign(value)
+        gan.train_step(tf.constant(images))
+        assert int(gan.broken_at) == (expected if step >= 3 else -1)
+
+
+def test_r1_is_refused_with_probabilities(small_gan):
+    with pytest.raises(ValueError, match="expected r1_weight 0 with a discriminator that gives probabilities; rec.*0.1"):
+        small_gan("probability", r1_weight=0.1)
+
+
+def test_unknown_augmentation(small_gan):
+    with pytest.raises(ValueError, match="expected augmentations of colour, translation, cutout; received 'blur'"):
+        small_gan(augmentation=("colour", "blur"))

@@ -37,11 +37,11 @@ def test_help_is_quick_and_complete(tmp_path):
     began = time.perf_counter()
     done = _command("--help", cwd=tmp_path)
     seconds = time.perf_counter() - began
-    assert done.returncode == 0 and all(name in done.stdout for name in ("prepare", "train", "generate"))
+    assert done.returncode == 0 and all(name in done.stdout for name in ("prepare", "train", "generate", "bench"))
     assert seconds < 2  # 0.1 s where nothing else runs
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "generate"])
+@pytest.mark.parametrize("command", ["prepare", "train", "generate", "bench"])
 def test_every_command_has_help(command, tmp_path):
     done = _command(command, "--help", cwd=tmp_path)
     assert done.returncode == 0 and "--" in done.stdout

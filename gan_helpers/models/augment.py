@@ -36,9 +36,8 @@ def augment(images, uniforms, kinds=KINDS):
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ValueError(f"expected augmentations of {', '.join(KINDS)}; received {unknown[0]!r}")
-    uniforms = ops.cast(uniforms, images.dtype)
     if "colour" in kinds:
-        images = _colour(images, uniforms[:, :3])
+        images = _colour(images, ops.cast(uniforms[:, :3], images.dtype))
     if "translation" in kinds:
         images = _translation(images, uniforms[:, 3:5])
     if "cutout" in kinds:
@@ -61,7 +60,7 @@ def _translation(images, uniforms):
         side = images.shape[axis]
         reach = side // 8
         shift = ops.floor(uniforms[:, axis - 1] * (2 * reach + 1)) - reach
-        rows = ops.arange(side, dtype=images.dtype)
+        rows = ops.arange(side, dtype="float32")  # in 16 bits a uniform may round up to 1, out of reach
         moved = ops.equal(rows[None, :, None] - shift[:, None, None], rows[None, None, :])
         images = ops.einsum(equation, ops.cast(moved, images.dtype), images)
     return images
@@ -72,7 +71,7 @@ def _cutout(images, uniforms):
     for axis in (1, 2):
         side = images.shape[axis]
         centre = ops.floor(uniforms[:, axis - 1] * side)
-        distance = ops.abs(ops.arange(side, dtype=images.dtype)[None, :] - centre[:, None] + 0.5)
+        distance = ops.abs(ops.arange(side, dtype="float32")[None, :] - centre[:, None] + 0.5)
         inside.append(distance < side / 4)
     hole = ops.logical_and(inside[0][:, :, None, None], inside[1][:, None, :, None])
     return ops.where(hole, ops.zeros_like(images), images)

@@ -13,7 +13,7 @@ from gan_helpers.visualization.plots import generate_and_save_images
 
 
 class SaveRun(keras.callbacks.Callback):
-    """Writes history and timing at the end of every epoch, and checkpoints at the beginning, at intervals and at the end.
+    """Writes history and timing at the end of every epoch; checkpoints at the beginning, at intervals and at the end.
 
     Weights that are not finite are never saved, so the last good checkpoint stays.
 
@@ -77,8 +77,8 @@ class SaveRun(keras.callbacks.Callback):
         if self.best_by not in row:
             raise ValueError(f"expected best_by as one of {', '.join(row)}; received {self.best_by!r}")
         # The history stands in the checkpoint, so that what was best is known after a resume too.
-        values = [past[self.best_by] for past in self.run.history() if self.best_by in past]
-        if row[self.best_by] <= min(values):
+        values = [past[self.best_by] for past in self.run.history() if np.isfinite(past.get(self.best_by, np.nan))]
+        if values and row[self.best_by] <= min(values):
             self.run.save_best(self.model)
 
     def _save_when_due(self):
@@ -215,7 +215,8 @@ class ProgressBar(keras.callbacks.Callback):
 
     def close(self):
         """Leaves the terminal as it was."""
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
     def _show(self):
         now, step = time.monotonic(), self.model.step
@@ -241,10 +242,10 @@ class StopWhenTold(keras.callbacks.Callback):
         super().__init__()
         self.seconds = None if minutes is None else minutes * 60
         self.interrupted = False
+        self._previous = {}
 
     def on_train_begin(self, logs=None):
         self.began = time.monotonic()
-        self._previous = {}
         if threading.current_thread() is threading.main_thread():  # Python takes signals nowhere else
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._interrupt)

@@ -1,6 +1,7 @@
 """Files that a kill or a loss of power leaves whole."""
 
 import csv
+import io
 import os
 from pathlib import Path
 
@@ -53,11 +54,13 @@ def read_table(file):
     if not file.exists():
         return []
     try:
-        with open(file, newline="", encoding="utf-8") as opened:
-            return [
-                {name: int(value) if name in ("epoch", "step") else float(value) for name, value in row.items()}
-                for row in csv.DictReader(opened, strict=True)
-            ]
+        text = file.read_bytes().decode()
+        if not text.endswith("\n"):
+            raise ValueError("its last row is cut off")
+        return [
+            {name: int(value) if name in ("epoch", "step") else float(value) for name, value in row.items()}
+            for row in csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        ]
     except (ValueError, TypeError, AttributeError, csv.Error) as error:
         raise ValueError(
             f"expected a table with a row an epoch in '{file}'; received a damaged one ({error}); "

@@ -12,11 +12,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation whose training pass is one kernel, where Keras 3 makes a chain of small ones.
 
     Same weights, in the same order, and the same numbers up to rounding; other than Keras' layer it needs TensorFlow.
-    Inputs that are not `(batch, height, width, channels)`, and inference, are left to Keras' layer.
+    Second derivatives, which a gradient penalty takes, are whole here; Keras' leave out how the mean moves the variance.
+    Inputs that are not `(batch, height, width, channels)`, inference, and a frozen layer are left to Keras' layer.
     """
 
     def call(self, inputs, training=None, mask=None):
-        if not training or len(inputs.shape) != 4 or mask is not None:
+        if not training or not self.trainable or len(inputs.shape) != 4 or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         scale, offset = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, scale, offset, epsilon=self.epsilon)[:3]

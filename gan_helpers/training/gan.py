@@ -44,9 +44,7 @@ class GAN(keras.Model):
     Networks with Limited Data", 2020.
     """
 
-    def __init__(
-        self, generator, discriminator, *, seed=0, averaging_half_life=10_000, augmentation=(), r1_weight=0.0
-    ):
+    def __init__(self, generator, discriminator, *, seed=0, averaging_half_life=10_000, augmentation=(), r1_weight=0.0):
         super().__init__(name="gan")
         if generator.output_shape[1:] != discriminator.input_shape[1:]:
             raise ValueError(

@@ -255,7 +255,7 @@ def load_generator(model):
     except Exception as error:
         raise ValueError(
             f"expected a whole Keras model in '{file}'; received a file that does not load "
-            f"({' '.join(str(error).split())[:200]}); if the run has checkpoints, train on for a moment to write it anew"
+            f"({' '.join(str(error).split())[:200]}); if it is a run's, the same train command as before writes it anew"
         ) from error
     if len(generator.input_shape) != 2 or len(generator.output_shape) != 4:
         raise ValueError(

@@ -34,7 +34,8 @@ class Trained:
 
     Attributes:
         gan: the trained `GAN`.
-        run: its `Run`.
+        run: its `Run`, closed.
+        folder: the run's folder, as asked for; `run.folder` differs where a working copy was used.
         prepared: the `PreparedImages` it was trained on.
         steps_per_epoch: steps in an epoch.
         interrupted: whether Ctrl-C ended it.
@@ -44,6 +45,7 @@ class Trained:
 
     gan: GAN
     run: Run
+    folder: Path
     prepared: PreparedImages
     steps_per_epoch: int
     interrupted: bool
@@ -189,14 +191,14 @@ def train(
         else:
             per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
             _fit(gan, prepared.images, recipe, goal, steps, per_execution, watchers)
-        faces = run.folder / "faces.png"
         grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
-        write_whole(faces, lambda file: Image.fromarray(grid).save(file, "PNG"))
+        write_whole(run.folder / "faces.png", lambda file: Image.fromarray(grid).save(file, "PNG"))
         if working_copy is not None:
             flush_to(working_copy, output)
     finally:
         run.close()
-    return Trained(gan, run, prepared, steps, stop.interrupted, faces, Path(directory))
+    samples = Path(directory) if template else output / "samples"
+    return Trained(gan, run, output, prepared, steps, stop.interrupted, output / "faces.png", samples)
 
 
 def _fit(gan, images, recipe, goal, steps, per_execution, callbacks):
@@ -268,14 +270,14 @@ def _build(recipe, image_size, seed, precision, planned_steps):
 
 
 def _settled_precision(run, precision, report):
-    """The precision that a run was made with stays its own; a new run takes what was asked or what the hardware does."""
+    """The precision that a run was made with stays its own; a new one takes what was asked, or what the hardware does."""
     best, reason = hardware_precision()
     made = (run.folder / "settings.json").exists()
     recorded = run.settings.get("precision") if made else None
     if precision != "auto":
         return precision
     if recorded in PRECISIONS and recorded != best:
-        report(f"warning: this run was made in {recorded}; this machine ({reason}) would take {best}; it stays as it was")
+        report(f"warning: this run computes in {recorded}, as it was made; this machine ({reason}) would take {best}")
     return recorded or best
 
 

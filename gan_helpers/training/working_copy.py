@@ -25,11 +25,16 @@ def fetch(folder, working_copy):
         Whether anything was copied.
 
     Raises:
-        ValueError: both hold runs, made with different settings.
+        ValueError: both hold runs, made with different settings; or the folder holds things that are no run.
     """
     folder, working_copy = Path(folder), Path(working_copy)
     there, here = folder / "settings.json", working_copy / "settings.json"
     if not there.exists():
+        if _files(folder):
+            raise ValueError(
+                f"expected a new or empty folder, or one that a run was made in, at '{folder}'; received a folder with "
+                "other files and no settings.json; choose another with --output"
+            )
         return False
     if here.exists() and here.read_bytes() != there.read_bytes():
         raise ValueError(
@@ -44,7 +49,7 @@ def fetch(folder, working_copy):
 
 
 def flush_to(working_copy, folder):
-    """Copies what changed from the working copy to the run's folder, whole files only, so that a disconnect is harmless.
+    """Copies what changed from the working copy to the run's folder, whole files only: a disconnect does no harm.
 
     Args:
         working_copy: local folder of the run.

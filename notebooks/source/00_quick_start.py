@@ -37,7 +37,7 @@
 
 # %%
 try:
-    import gan_helpers  # noqa: F401
+    from gan_helpers import colab
 except ImportError:
     from IPython import get_ipython
 
@@ -137,7 +137,7 @@ plt.show()
 
 # %%
 gan = GAN(generator, discriminator)
-gan.compile()
+gan.compile(simultaneous=True)  # one pass updates both networks
 
 
 def draw(epoch, logs):

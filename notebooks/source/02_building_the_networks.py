@@ -29,7 +29,7 @@
 
 # %%
 try:
-    import gan_helpers  # noqa: F401
+    from gan_helpers import colab
 except ImportError:
     from IPython import get_ipython
 

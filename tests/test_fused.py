@@ -1,0 +1,186 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_helpers import GAN, discriminator_model, generator_model
+from gan_helpers.training.fused import PRECISIONS, FusedBatchNormalization, for_training, in_float32, stock_copy
+
+ARCHITECTURES = ("dcgan", "script_32")
+NETWORKS = [(kind, architecture) for kind in ("generator", "discriminator") for architecture in ARCHITECTURES]
+RANDOM = np.random.default_rng(4)
+LATENTS = RANDOM.normal(size=(8, 10)).astype(np.float32)
+IMAGES = RANDOM.uniform(-1, 1, (8, 32, 32, 3)).astype(np.float32)
+
+
+def _network(kind, architecture):
+    """Always the same, with weights and statistics that are none of a new network's zeros and ones."""
+    keras.utils.set_random_seed(7)
+    shared = {"image_size": 32, "base_filters": 4, "architecture": architecture}
+    network = (
+        generator_model(10, **shared) if kind == "generator" else discriminator_model(activation="linear", **shared)
+    )
+    random = np.random.default_rng(0)
+    network.set_weights([w + random.uniform(0, 0.1, w.shape) for w in network.get_weights()])
+    return network
+
+
+def _inputs(network):
+    return LATENTS if network.input_shape[-1] == 10 else IMAGES
+
+
+def _assert_near(first, second, tolerance=1e-4):
+    """As vectors: what is a zero by cancellation (a bias before a batch norm) is measured by the largest of all."""
+    largest = max(np.linalg.norm(array) for array in second)
+    for a, b in zip(first, second, strict=True):
+        difference = np.linalg.norm(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+        assert difference <= tolerance * max(np.linalg.norm(b), 1e-3 * largest)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("kind", "architecture"), NETWORKS)
+def test_same_network(kind, architecture, precision):
+    network = _network(kind, architecture)
+    trains = for_training(network, precision)
+    back = stock_copy(trains)
+    normalising = [type(layer) for layer in network.layers].count(keras.layers.BatchNormalization)
+    assert [type(layer) for layer in trains.layers].count(FusedBatchNormalization) == normalising
+    assert normalising or (kind, architecture) == ("discriminator", "script_32")
+    assert [type(layer) for layer in back.layers] == [type(layer) for layer in network.layers]
+    assert all(type(layer).__module__.startswith("keras.") for layer in back.layers)
+    for copy in (trains, back):
+        assert [w.path for w in copy.weights] == [w.path for w in network.weights]
+        assert {w.dtype for w in copy.weights} == {"float32"}
+        assert [w.path for w in copy.trainable_weights] == [w.path for w in network.trainable_weights]
+        for mine, given in zip(copy.get_weights(), network.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, given)
+    assert {layer.compute_dtype for layer in back.layers} == {"float32"}
+    expected = network(_inputs(network))
+    np.testing.assert_array_equal(back(_inputs(network)), expected)
+    outputs = trains(_inputs(network))
+    assert outputs.dtype == "float32"
+    if precision == "float32":
+        np.testing.assert_array_equal(outputs, expected)
+    else:
+        assert {layer.compute_dtype for layer in trains.layers[1:-1]} == {precision.removeprefix("mixed_")}
+        assert trains.layers[-1].compute_dtype == "float32"
+        _assert_near([outputs], [expected], 0.05)
+        assert not np.array_equal(outputs, expected)  # 16 bits were computed with indeed
+
+
+def _trained_on(network, direction):
+    inputs = tf.constant(_inputs(network))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = network(inputs, training=True)
+        total = tf.reduce_sum(outputs * direction)
+    return outputs, tape.gradient(total, [inputs, *network.trainable_variables])
+
+
+@pytest.mark.parametrize(("kind", "architecture"), NETWORKS)
+def test_training_is_that_of_keras(kind, architecture):
+    network = _network(kind, architecture)
+    before = network.get_weights()
+    trains = for_training(network)
+    for mine, given in zip(trains.layers, network.layers, strict=True):
+        if hasattr(given, "seed_generator"):  # dropout
+            mine.seed_generator.state.assign(given.seed_generator.state)
+    direction = RANDOM.normal(size=(8, *network.output_shape[1:])).astype(np.float32)
+    outputs, gradients = _trained_on(trains, direction)
+    expected_outputs, expected_gradients = _trained_on(network, direction)
+    _assert_near([outputs], [expected_outputs])
+    _assert_near(gradients, expected_gradients)
+    moved = [not np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True)]
+    assert any(moved) == any(isinstance(layer, FusedBatchNormalization) for layer in trains.layers)
+    for mine, given in zip(trains.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, given, rtol=1e-4, atol=1e-6)
+
+
+def test_a_frozen_layer_is_left_as_it_is():
+    layer = FusedBatchNormalization(trainable=False)
+    plain = keras.layers.BatchNormalization(trainable=False)
+    np.testing.assert_array_equal(layer(IMAGES, training=True), plain(IMAGES, training=True))
+    assert (layer.moving_mean.numpy() == 0).all()
+
+
+def test_saved_copies_load_without_this_library(tmp_path):
+    expected = []
+    for number, (kind, architecture) in enumerate(NETWORKS):
+        network = stock_copy(for_training(_network(kind, architecture), "mixed_bfloat16"))
+        network.save(tmp_path / f"{number}.keras")
+        expected.append(network(_inputs(network)).numpy())
+    np.savez(tmp_path / "inputs.npz", latents=LATENTS, images=IMAGES)
+    code = (
+        "import sys, keras, numpy as np\n"
+        "given = np.load('inputs.npz')\n"
+        "for number in range(4):\n"
+        "    network = keras.models.load_model(f'{number}.keras')\n"
+        "    inputs = given['latents'] if network.input_shape[-1] == 10 else given['images']\n"
+        "    np.save(f'{number}.npy', network(inputs))\n"
+        "assert not [name for name in sys.modules if name.startswith('gan_helpers')]\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for number, outputs in enumerate(expected):
+        np.testing.assert_allclose(np.load(tmp_path / f"{number}.npy"), outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_in_float32_and_back():
+    network = for_training(_network("discriminator", "dcgan"), "mixed_bfloat16")
+    before = [layer.dtype_policy.name for layer in network.layers]
+    exact, rough = _network("discriminator", "dcgan")(IMAGES), network(IMAGES)
+    assert before.count("mixed_bfloat16") > 5 and not np.array_equal(exact, rough)
+    with in_float32(network):
+        assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+        np.testing.assert_allclose(network(IMAGES), exact, rtol=1e-5, atol=1e-6)
+    assert [layer.dtype_policy.name for layer in network.layers] == before
+    np.testing.assert_array_equal(network(IMAGES), rough)
+    with pytest.raises(RuntimeError, match="within"), in_float32(network):
+        raise RuntimeError("within")
+    assert [layer.dtype_policy.name for layer in network.layers] == before
+
+
+class WrittenOut(keras.layers.BatchNormalization):
+    """Keras' own is no measure here: its `moments` cut a term out of second derivatives with a `stop_gradient`."""
+
+    def call(self, inputs, training=None, mask=None):
+        mean = tf.reduce_mean(inputs, (0, 1, 2))
+        variance = tf.reduce_mean((inputs - mean) ** 2, (0, 1, 2))
+        return (inputs - mean) / tf.sqrt(variance + self.epsilon) * self.gamma + self.beta
+
+
+def _written_out(network):
+    def rebuild(layer):
+        kind = WrittenOut if isinstance(layer, keras.layers.BatchNormalization) else type(layer)
+        return kind.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(network, clone_function=rebuild)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _penalty_and_gradients(architecture, copied):
+    discriminator = copied(_network("discriminator", architecture))  # from the same seed: dropout draws the same
+    gan = GAN(_network("generator", architecture), discriminator, r1_weight=10.0)
+    weights = [w for w in discriminator.trainable_variables if "kernel" in w.path or "gamma" in w.path]
+    with tf.GradientTape() as tape:
+        penalty = gan._penalty(tf.constant(IMAGES))
+    return float(penalty), tape.gradient(penalty, weights)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_r1_has_the_right_second_derivatives_in_each_precision(architecture):
+    penalty, expected = _penalty_and_gradients(architecture, _written_out)
+    assert penalty > 0 and all(np.linalg.norm(gradient) > 0 for gradient in expected)
+    for precision in PRECISIONS:
+        value, gradients = _penalty_and_gradients(architecture, lambda network, p=precision: for_training(network, p))
+        assert value == pytest.approx(penalty, rel=1e-4)
+        _assert_near(gradients, expected, 1e-3)
+
+
+def test_unknown_precision():
+    with pytest.raises(ValueError, match="expected a precision of float32, mixed_bfloat16, mixed_float16; received 'f"):
+        for_training(_network("discriminator", "dcgan"), "float64")
