@@ -12,7 +12,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation whose training pass is one kernel, where Keras 3 makes a chain of small ones.
 
     Same weights, in the same order, and the same numbers up to rounding; other than Keras' layer it needs TensorFlow.
-    Second derivatives, which a gradient penalty takes, are whole here; Keras' leave out how the mean moves the variance.
+    Second derivatives, which a gradient penalty takes, are whole; Keras' leave out how the mean moves the variance.
     Inputs that are not `(batch, height, width, channels)`, inference, and a frozen layer are left to Keras' layer.
     """
 

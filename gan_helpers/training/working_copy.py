@@ -106,21 +106,21 @@ def _newest(folder):
 
 
 def _differs(source, target):
-    """By size and by time in seconds, which is what distant file systems keep; what is newer than that is copied."""
+    """By size and by time in seconds, which is what distant file systems keep."""
     if not target.exists():
         return True
     found, wanted = target.stat(), source.stat()
-    fresh = time.time() - wanted.st_mtime < 2
-    return fresh or (found.st_size, int(found.st_mtime)) != (wanted.st_size, int(wanted.st_mtime))
+    return (found.st_size, int(found.st_mtime)) != (wanted.st_size, int(wanted.st_mtime))
 
 
 def _copy(source, target):
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(target.name + ".writing")
     try:
+        changed = source.stat().st_mtime
         shutil.copyfile(source, aside)
-        times = source.stat()
-        os.utime(aside, ns=(times.st_atime_ns, times.st_mtime_ns))
+        # What is younger than two seconds may be written again within its second: dated back, it is copied once more.
+        os.utime(aside, (changed - 10 if time.time() - changed < 2 else changed,) * 2)
         flush(aside)
         put_in_place(aside, target)
     finally:
