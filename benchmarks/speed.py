@@ -306,10 +306,11 @@ def step_flops(generator, discriminator, simultaneous):
     g_first, d_first = (next(flops for flops in layers if flops) for layers in (g, d))
     g, d = sum(g), sum(d)
     d_update = 2 * d + 2 * d + 2 * (d - d_first)  # real and fake: forward, weights' gradients, inputs' gradients
-    g_update = d + g + (g - g_first)  # back through the discriminator; the generator's weights and inputs
-    if simultaneous:
-        return g + d_update + g_update  # one pass of the generator
-    return g + d_update + (g + d) + g_update  # a second pass of both networks for the generator's loss
+    g_update = (
+        2 * d + g + (g - g_first)
+    )  # forward and back through the discriminator; the generator's weights and inputs
+    passes = 1 if simultaneous else 2  # of the generator
+    return passes * g + d_update + g_update
 
 
 def layer_flops(layer):

@@ -89,7 +89,7 @@ def _parser():
     train.add_argument("--keep", type=int, default=2, help="newest checkpoints to keep (default: %(default)s)")
     train.add_argument(
         "--simultaneous", action=argparse.BooleanOptionalAction,
-        help="update both networks from one pass, 1.2 times as fast (default: the recipe's)",
+        help="update both networks from one generator pass, which is faster (default: the recipe's)",
     )  # fmt: skip
     train.add_argument(
         "--precision", default="auto", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),

@@ -114,9 +114,12 @@ def training(job, phase):
     import keras
 
     class Steps(keras.callbacks.Callback):
+        falling = False
+
         def on_train_batch_begin(self, batch, logs=None):
             phase.set("step")
-            if job.get("kill_at_step") == self.model.step + 1:
+            if not self.falling and 0 < job.get("kill_at_step", 0) <= self.model.step + 1:
+                self.falling = True
                 delay = random.Random(job["kill_at_step"]).uniform(0, job["within"])
                 threading.Thread(target=lambda: (time.sleep(delay), kill_now())).start()
 

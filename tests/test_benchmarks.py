@@ -82,5 +82,5 @@ def test_flops_of_a_step():
     networks = generator_model(image_size=32, base_filters=2), discriminator_model(image_size=32, base_filters=2)
     g, d = (sum(map(layer_flops, network.layers)) for network in networks)
     first = layer_flops(networks[0].layers[1]) + 2 * layer_flops(networks[1].layers[1])
-    assert step_flops(*networks, simultaneous=True) == 3 * g + 7 * d - first
+    assert step_flops(*networks, simultaneous=True) == 3 * g + 8 * d - first
     assert step_flops(*networks, simultaneous=False) == 4 * g + 8 * d - first

@@ -18,7 +18,7 @@ class Recipe:
         loss: name of a pair in `losses.LOSSES`.
         averaging_half_life: images after which a past generator's share in the averaged one has halved.
         flip: mirror half of the real images.
-        simultaneous: update both networks from one pass, see `GAN.train_simultaneously`.
+        simultaneous: update both networks from one generator pass, see `GAN.train_simultaneously`.
         augmentation: kinds of differentiable augmentation, see `augment`.
         r1_weight: weight of the discriminator's R1 penalty.
         final_learning_rate: share of the learning rates that is left at the planned end, in (0, 1]; they fall as half a

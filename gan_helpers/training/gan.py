@@ -76,8 +76,8 @@ class GAN(keras.Model):
             g_optimizer: the generator's Keras optimizer. Defaults to `Adam(2e-4, beta_1=0.5)` (Radford et al. 2015).
             d_optimizer: the discriminator's, another object. Defaults to the same settings.
             loss: `"non_saturating"` (default, for logits) or `"probability"` (for a sigmoid's output).
-            simultaneous: make a step of `train_simultaneously` instead of the two alternating halves: about 1.2 times
-                as fast. Defaults to `False`.
+            simultaneous: make a step of `train_simultaneously` instead of the two alternating halves, which is
+                faster. Defaults to `False`.
             **arguments: passed on to `keras.Model.compile`. `jit_compile` defaults to `True` on a GPU and `False`
                 elsewhere, since XLA makes these networks slower on CPUs.
 
@@ -142,12 +142,7 @@ class GAN(keras.Model):
             it gives real and fake images.
         """
         fake_images = self.generator(self._latents(0, self.d_updates, tf.shape(real_images)[0]), training=True)
-        with tf.GradientTape() as tape:
-            real_logits, fake_logits = self._discriminate(real_images, "real"), self._discriminate(fake_images, "fake")
-            d_loss = self.d_loss(real_logits, fake_logits) + self._penalty(real_images)
-            goal = self.d_optimizer.scale_loss(d_loss)
-        self._update_discriminator(tape.gradient(goal, self.discriminator.trainable_variables))
-        return {"d_loss": d_loss, "real_score": self._score(real_logits), "fake_score": self._score(fake_logits)}
+        return self._learn_to_tell(real_images, fake_images)
 
     def train_generator(self, batch_size):
         """One update of the generator, and of its average: the second half of an alternating step.
@@ -162,15 +157,17 @@ class GAN(keras.Model):
         with tf.GradientTape() as tape:
             g_loss = self.g_loss(self._discriminate(self.generator(latents, training=True), "again"))
             goal = self.g_optimizer.scale_loss(g_loss)
-        self._update_generator(tape.gradient(goal, self.generator.trainable_variables), batch_size)
+        self._learn_to_pass(tape.gradient(goal, self.generator.trainable_variables), batch_size)
         return {"g_loss": g_loss}
 
     def train_simultaneously(self, real_images):
-        """One update of both networks from one pass: the generated images serve both networks' gradients.
+        """One update of both networks from one generator pass: the same images serve both networks' gradients.
 
-        It saves a sixth of the arithmetic of the two alternating halves. What differs: the generator learns from the
-        discriminator as it was before this step's update, not after it, and from the very images that the
-        discriminator learns from, not from others. Each gradient by itself is the same as the alternating step's.
+        It saves one of the two generator passes of the alternating halves, a twelfth of the arithmetic. What differs:
+        the generator learns from the very images that the discriminator has just learnt from, not from others. The
+        discriminator is updated first, as there, and the generator answers the updated one. (Both gradients taken from
+        the old weights would save as much again, but after as many steps the faces are measurably worse: the generator
+        always answers a discriminator that has moved on.)
 
         Args:
             real_images: float32 `(batch, height, width, 3)` in [-1, 1].
@@ -180,24 +177,27 @@ class GAN(keras.Model):
         """
         batch_size = tf.shape(real_images)[0]
         latents = self._latents(0, self.d_updates, batch_size)
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape() as g_tape:
             fake_images = self.generator(latents, training=True)
+            results = self._learn_to_tell(real_images, tf.stop_gradient(fake_images))
+            g_loss = self.g_loss(self._discriminate(fake_images, "again"))
+            goal = self.g_optimizer.scale_loss(g_loss)
+        self._learn_to_pass(g_tape.gradient(goal, self.generator.trainable_variables), batch_size)
+        return results | {"g_loss": g_loss}
+
+    def _learn_to_tell(self, real_images, fake_images):
+        """The discriminator's update."""
+        with tf.GradientTape() as tape:
             real_logits, fake_logits = self._discriminate(real_images, "real"), self._discriminate(fake_images, "fake")
             d_loss = self.d_loss(real_logits, fake_logits) + self._penalty(real_images)
-            g_loss = self.g_loss(fake_logits)
-            goals = self.d_optimizer.scale_loss(d_loss), self.g_optimizer.scale_loss(g_loss)
-        d_gradients = tape.gradient(goals[0], self.discriminator.trainable_variables)
-        g_gradients = tape.gradient(goals[1], self.generator.trainable_variables)
-        self._update_discriminator(d_gradients)
-        self._update_generator(g_gradients, batch_size)
-        scores = {"real_score": self._score(real_logits), "fake_score": self._score(fake_logits)}
-        return {"d_loss": d_loss, "g_loss": g_loss} | scores
-
-    def _update_discriminator(self, gradients):
-        self.d_optimizer.apply(gradients, self.discriminator.trainable_variables)
+            goal = self.d_optimizer.scale_loss(d_loss)
+        weights = self.discriminator.trainable_variables
+        self.d_optimizer.apply(tape.gradient(goal, weights), weights)
         self.d_updates.assign_add(1)
+        return {"d_loss": d_loss, "real_score": self._score(real_logits), "fake_score": self._score(fake_logits)}
 
-    def _update_generator(self, gradients, batch_size):
+    def _learn_to_pass(self, gradients, batch_size):
+        """The generator's update, and its average's."""
         self.g_optimizer.apply(gradients, self.generator.trainable_variables)
         self.g_updates.assign_add(1)
         self._update_average(batch_size)

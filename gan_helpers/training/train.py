@@ -270,7 +270,7 @@ def _build(recipe, image_size, seed, precision, planned_steps):
 
 
 def _settled_precision(run, precision, report):
-    """A run keeps the precision that it was made with; a new one takes what was asked for, or what suits the machine."""
+    """A run keeps the precision it was made with; a new one takes what was asked for, or what suits the machine."""
     best, reason = hardware_precision()
     made = (run.folder / "settings.json").exists()
     recorded = run.settings.get("precision") if made else None

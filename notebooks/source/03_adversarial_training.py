@@ -269,9 +269,9 @@ for ours, theirs in zip(mine, its, strict=True):
 # ### One pass for both
 #
 # In `one_step` the generator draws two batches of images, one for each network's lesson. One batch can serve both: the
-# discriminator learns from it while its score, handed back, teaches the generator. `train_simultaneously` does so and saves
-# a sixth of the arithmetic. Two things differ: the generator learns from the discriminator as it was *before* this step's
-# update, and from the very images that the discriminator saw. We measure both kinds in turn.
+# discriminator learns from it, then judges the same images once more to teach the generator. `train_simultaneously` does
+# so and saves a generator pass. What differs is that the generator learns from the very images that the discriminator
+# has just learnt from, not from others. We measure both kinds in turn.
 
 
 # %%
