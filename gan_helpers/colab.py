@@ -6,9 +6,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
+
+from gan_helpers import quiet_start
+
+with quiet_start():  # a notebook imports this first
+    import keras
+    import tensorflow as tf
 
 DRIVE = Path("/content/drive")
 

@@ -246,7 +246,11 @@ class StopWhenTold(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.began = time.monotonic()
-        if threading.current_thread() is threading.main_thread():  # Python takes signals nowhere else
+        self.listen()
+
+    def listen(self):
+        """Takes signals from now on; training does so from its beginning, `train` before it builds anything."""
+        if threading.current_thread() is threading.main_thread() and not self._previous:  # Python has no other place
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._interrupt)
 
@@ -260,8 +264,8 @@ class StopWhenTold(keras.callbacks.Callback):
 
     def close(self):
         """Gives Ctrl-C back the meaning that it had."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        while self._previous:
+            signal.signal(*self._previous.popitem())
 
     def _interrupt(self, number, frame):
         if self.interrupted:

@@ -165,12 +165,13 @@ def train(
     if recipe.final_learning_rate < 1:
         settings["planned_steps"] = _planned_steps(goal)
     run.open(settings, _notes(prepared.source, named))
+    stop = StopWhenTold(minutes)
     try:
+        stop.listen()
         gan = _build(recipe, image_size, seed, precision, settings.get("planned_steps"))
         start = run.restore(gan)
         at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
         report(f"run: {output} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
-        stop = StopWhenTold(minutes)
         directory, name = template or (run.samples, "epoch_{epoch}.png")
         latents = sample_latents(64, recipe.latent_dim, seed=seed)
         watchers = [
@@ -196,6 +197,7 @@ def train(
         if working_copy is not None:
             flush_to(working_copy, output)
     finally:
+        stop.close()
         run.close()
     samples = Path(directory) if template else output / "samples"
     return Trained(gan, run, output, prepared, steps, stop.interrupted, output / "faces.png", samples)
