@@ -247,10 +247,10 @@ def our_step(settings):
     import tensorflow as tf
 
     from gan_helpers import GAN
-    from gan_helpers.training.fused import for_training
+    from gan_helpers.training.fused import FusedAdam, for_training
 
     gan = GAN(*(for_training(network, settings["precision"]) for network in _networks(settings)))
-    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2)]
+    optimizers = [FusedAdam(2e-4, beta_1=0.5) for _ in range(2)]
     if settings["precision"] == "mixed_float16":
         optimizers = [keras.optimizers.LossScaleOptimizer(optimizer) for optimizer in optimizers]
     gan.compile(*optimizers, simultaneous=settings["simultaneous"])

@@ -7,7 +7,17 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import GAN, discriminator_model, generator_model
-from gan_helpers.training.fused import PRECISIONS, FusedBatchNormalization, for_training, in_float32, stock_copy
+from gan_helpers.training import fused
+from gan_helpers.training.fused import (
+    PRECISIONS,
+    FusedAdam,
+    FusedBatchNormalization,
+    doubling_convolution,
+    for_training,
+    halving_convolution,
+    in_float32,
+    stock_copy,
+)
 
 ARCHITECTURES = ("dcgan", "script_32")
 NETWORKS = [(kind, architecture) for kind in ("generator", "discriminator") for architecture in ARCHITECTURES]
@@ -97,6 +107,95 @@ def test_training_is_that_of_keras(kind, architecture):
     assert any(moved) == any(isinstance(layer, FusedBatchNormalization) for layer in trains.layers)
     for mine, given in zip(trains.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_allclose(mine, given, rtol=1e-4, atol=1e-6)
+
+
+def _halved(images, kernel):
+    return tf.nn.conv2d(images, kernel, 2, "SAME")
+
+
+def _doubled(images, kernel):
+    shape = (len(images), 2 * images.shape[1], 2 * images.shape[2], kernel.shape[2])
+    return tf.nn.conv2d_transpose(images, kernel, shape, 2, "SAME")
+
+
+def _second_derivatives(convolve, images, kernel, direction):
+    """Outputs, first gradients, and those of a penalty on the gradient towards the images."""
+    with tf.GradientTape() as outer:
+        outer.watch([images, kernel])
+        with tf.GradientTape() as tape:
+            tape.watch([images, kernel])
+            outputs = convolve(images, kernel)
+            total = tf.reduce_sum(tf.tanh(outputs) * direction)
+        towards_images, towards_kernel = tape.gradient(total, [images, kernel])
+        penalty = tf.reduce_sum(towards_images**2) + tf.reduce_sum(towards_kernel**2)
+    return [outputs, towards_images, towards_kernel, *outer.gradient(penalty, [images, kernel])]
+
+
+@pytest.mark.parametrize("sides", [(2, 2), (4, 4), (8, 8), (4, 10)])
+@pytest.mark.parametrize(("mine", "plain"), [(halving_convolution, _halved), (doubling_convolution, _doubled)])
+def test_convolutions_by_products_have_the_gradients_of_tensorflow(mine, plain, sides):
+    images = tf.constant(RANDOM.normal(size=(3, *sides, 5)), tf.float32)
+    shape = (4, 4, 5, 6) if plain is _halved else (4, 4, 6, 5)
+    kernel = tf.constant(RANDOM.normal(size=shape) / 9, tf.float32)
+    direction = tf.constant(RANDOM.normal(size=plain(images, kernel).shape), tf.float32)
+    expected = _second_derivatives(plain, images, kernel, direction)
+    _assert_near(_second_derivatives(mine, images, kernel, direction), expected)
+    for one, other in zip(_second_derivatives(tf.function(mine), images, kernel, direction), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_bfloat16_takes_products_where_they_pay(monkeypatch):
+    taken = []
+    for name in ("halving_convolution", "doubling_convolution"):
+        convolve = getattr(fused, name)
+        monkeypatch.setattr(
+            fused, name, lambda *given, f=convolve, n=name: taken.append((n, given[0].shape)) or f(*given)
+        )
+    shared = {"image_size": 32, "base_filters": 64}
+    networks = generator_model(10, **shared), discriminator_model(**shared)
+    given = [tf.random.stateless_normal((4, *network.input_shape[1:]), (1, 2)) for network in networks]
+    for network, inputs in zip(networks, given, strict=True):
+        for_training(network)(inputs, training=True)
+    assert taken == []  # float32 is faster without
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    networks = [for_training(network, "mixed_bfloat16") for network in networks]
+    taken.clear()  # of building
+    results = {}
+    for pays in (True, False):
+        if not pays:
+            monkeypatch.setattr(fused, "_by_products", lambda *_: False)
+        for network, inputs in zip(networks, given, strict=True):
+            with tf.GradientTape() as tape:
+                total = tf.reduce_sum(tf.cast(network(inputs, training=True), tf.float32) ** 2)
+            results[network.name, pays] = [
+                tf.cast(g, tf.float32) for g in tape.gradient(total, network.trainable_weights)
+            ]
+    assert taken == [("doubling_convolution", (4, 4, 4, 256)), ("doubling_convolution", (4, 8, 8, 128))] + [
+        ("halving_convolution", (4, 16, 16, 64)),
+        ("halving_convolution", (4, 8, 8, 128)),
+    ]
+    for network in networks:
+        _assert_near(results[network.name, True], results[network.name, False], 0.03)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    assert not fused._by_products(networks[1].get_layer(index=3), 16, 64)
+
+
+def _adam_after(kind, gradients):
+    weight = keras.Variable(np.linspace(-1, 1, 21, dtype=np.float32).reshape(7, 3), name="w")
+    optimizer = kind(keras.optimizers.schedules.CosineDecay(0.01, 5), beta_1=0.5)
+    optimizer.build([weight])
+    apply = tf.function(lambda gradient: optimizer.apply([gradient], [weight]))
+    for gradient in gradients:
+        apply(tf.constant(gradient))
+    return {v.path.split("/")[-1]: np.asarray(v) for v in optimizer.variables} | {"weight": weight.numpy()}
+
+
+def test_fused_adam_is_adam():
+    gradients = [RANDOM.normal(size=(7, 3)).astype(np.float32) * scale for scale in (1, 1e-3, 30, 0, 1e-8)]
+    mine, theirs = _adam_after(FusedAdam, gradients), _adam_after(keras.optimizers.Adam, gradients)
+    assert mine.keys() == theirs.keys() and len(mine) >= 4
+    for name, value in theirs.items():
+        np.testing.assert_allclose(mine[name], value, rtol=1e-5, atol=1e-7)
 
 
 def test_a_frozen_layer_is_left_as_it_is():

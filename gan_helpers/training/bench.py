@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from gan_helpers.data.batches import face_batches
 from gan_helpers.models.networks import discriminator_model, generator_model
-from gan_helpers.training.fused import PRECISIONS, for_training
+from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
 from gan_helpers.training.gan import GAN
 from gan_helpers.training.precision import hardware_precision
 
@@ -184,7 +184,7 @@ def _training(configuration, image_size, base_filters, images):
     if configuration["fused"]:
         networks = [for_training(network, precision) for network in networks]
     gan = GAN(*networks)
-    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in networks]
+    optimizers = [FusedAdam(2e-4, beta_1=0.5) for _ in networks]
     if precision == "mixed_float16":
         optimizers = [keras.optimizers.LossScaleOptimizer(optimizer) for optimizer in optimizers]
     gan.compile(

@@ -28,8 +28,113 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
+@tf.custom_gradient
+def halving_convolution(images, kernel):
+    """`conv2d` by a 4x4 kernel with stride 2, "SAME", on even sides, whose kernel's gradient is by matrix products.
+
+    The convolution's own kernel for that gradient reaches a third of the speed of a matrix product in bfloat16 on a
+    processor, where pictures are small and channels many; it was two fifths of a step's time.
+    """
+
+    def gradient(upstream):
+        sizes, _ = tf.raw_ops.ShapeN(
+            input=[images, kernel]
+        )  # after `tf.shape`, TensorFlow's optimiser trips and says so
+        towards_images = tf.nn.conv2d_transpose(upstream, kernel, sizes, 2, "SAME")
+        return towards_images, _kernel_gradient(images, upstream)
+
+    return tf.nn.conv2d(images, kernel, 2, "SAME"), gradient
+
+
+@tf.custom_gradient
+def doubling_convolution(images, kernel):
+    """`conv2d_transpose` by a 4x4 kernel with stride 2, "SAME": `halving_convolution` the other way round."""
+
+    def gradient(upstream):
+        return tf.nn.conv2d(upstream, kernel, 2, "SAME"), _kernel_gradient(upstream, images)
+
+    batch, height, width, _ = tf.unstack(tf.shape(images))
+    sizes = tf.stack([batch, 2 * height, 2 * width, kernel.shape[2]])
+    return tf.nn.conv2d_transpose(images, kernel, sizes, 2, "SAME"), gradient
+
+
+def _kernel_gradient(large, small):
+    """Gradient of a 4x4 stride-2 kernel between maps of one side and of half of it: four matrix products.
+
+    With each 2x2 block of the larger map folded into its channels, the kernel is 2x2 blocks with stride 1, and each of
+    those meets the smaller map in one product.
+    """
+    height, width, from_channels, to_channels = *small.shape[1:3], large.shape[3], small.shape[3]
+    folded = tf.nn.space_to_depth(tf.pad(large, [[0, 0], [1, 1], [1, 1], [0, 0]]), 2)
+    small = tf.reshape(small, (-1, to_channels))
+    places = [folded[:, i : i + height, j : j + width] for i in (0, 1) for j in (0, 1)]
+    blocks = [tf.matmul(tf.reshape(p, (-1, 4 * from_channels)), small, transpose_a=True) for p in places]
+    blocks = tf.reshape(tf.stack(blocks), (2, 2, 2, 2, from_channels, to_channels))  # place, then where in the block
+    return tf.reshape(tf.transpose(blocks, (0, 2, 1, 3, 4, 5)), (4, 4, from_channels, to_channels))
+
+
+def _by_products(layer, side, channels):
+    """Whether matrix products are the faster gradient for a layer whose larger map has this side and these channels."""
+    fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same"
+    plain = layer.dilation_rate in (1, (1, 1)) and layer.data_format == "channels_last" and side % 2 == 0
+    pays = layer.compute_dtype == "bfloat16" and 4 * side <= channels
+    return fits and plain and pays and not tf.config.list_physical_devices("GPU")
+
+
+class FusedConv2D(keras.layers.Conv2D):
+    """`Conv2D` that takes `halving_convolution` where that is faster: bfloat16 on a processor. Same weights."""
+
+    def convolution_op(self, inputs, kernel):
+        if self.groups == 1 and _by_products(self, max(inputs.shape[1:3]), inputs.shape[3]):
+            return halving_convolution(inputs, tf.convert_to_tensor(kernel))
+        return super().convolution_op(inputs, kernel)
+
+
+class FusedConv2DTranspose(keras.layers.Conv2DTranspose):
+    """`Conv2DTranspose` that takes `doubling_convolution` where that is faster, likewise."""
+
+    def call(self, inputs):
+        plain = self.output_padding is None and self.activation is keras.activations.linear and not self.use_bias
+        if plain and _by_products(self, 2 * max(inputs.shape[1:3]), self.filters):
+            return doubling_convolution(inputs, tf.convert_to_tensor(self.kernel))
+        return super().call(inputs)
+
+
+class FusedAdam(keras.optimizers.Adam):
+    """Adam whose update of a weight is one kernel, where Keras' is a chain of a dozen; the same slots and numbers."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.amsgrad:
+            return super().update_step(gradient, variable, learning_rate)
+        index, step = self._get_variable_index(variable), tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, tf.float32),
+        )
+
+
+def _handle(variable):
+    """The resource behind a Keras or a TensorFlow variable; optimizers are given either."""
+    return (variable if isinstance(variable, tf.Variable) else variable.value).handle
+
+
+FUSED = {
+    keras.layers.BatchNormalization: FusedBatchNormalization,
+    keras.layers.Conv2D: FusedConv2D,
+    keras.layers.Conv2DTranspose: FusedConv2DTranspose,
+}
+
+
 def for_training(network, precision="float32"):
-    """A copy of a network that trains faster: fused batch normalisation, and 16-bit arithmetic when asked.
+    """A copy of a network that trains faster: fused layers, and 16-bit arithmetic when asked.
 
     Args:
         network: a `keras.Model` of `generator_model` or `discriminator_model`.
@@ -49,8 +154,7 @@ def for_training(network, precision="float32"):
     last = network.layers[-1].name
 
     def rebuild(layer):
-        fuses = type(layer) is keras.layers.BatchNormalization
-        kind = FusedBatchNormalization if fuses else type(layer)
+        kind = FUSED.get(type(layer), type(layer))
         return kind.from_config(layer.get_config() | {"dtype": "float32" if layer.name == last else precision})
 
     return _rebuilt(network, rebuild)
@@ -59,9 +163,10 @@ def for_training(network, precision="float32"):
 def stock_copy(network):
     """A copy of a network in stock Keras layers and float32, with the same weights: what is saved for others."""
 
+    stock = {fused: kind for kind, fused in FUSED.items()}
+
     def rebuild(layer):
-        fused = isinstance(layer, FusedBatchNormalization)
-        kind = keras.layers.BatchNormalization if fused else type(layer)
+        kind = stock.get(type(layer), type(layer))
         return kind.from_config(layer.get_config() | {"dtype": "float32"})
 
     return _rebuilt(network, rebuild)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from gan_helpers.models.augment import KINDS, WIDTH, augment
 from gan_helpers.models.losses import LOSSES, r1_penalty
-from gan_helpers.training.fused import in_float32, stock_copy
+from gan_helpers.training.fused import FusedAdam, in_float32, stock_copy
 
 
 class GAN(keras.Model):
@@ -98,8 +98,8 @@ class GAN(keras.Model):
             )
         arguments.setdefault("jit_compile", bool(tf.config.list_physical_devices("GPU")))
         super().compile(**arguments)
-        self.g_optimizer = g_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
-        self.d_optimizer = d_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.g_optimizer = g_optimizer or FusedAdam(2e-4, beta_1=0.5)
+        self.d_optimizer = d_optimizer or FusedAdam(2e-4, beta_1=0.5)
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
         self.d_loss, self.g_loss = LOSSES[loss]

@@ -17,7 +17,7 @@ from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import RECIPES
 from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, StopWhenBroken, StopWhenTold
 from gan_helpers.training.files import write_whole
-from gan_helpers.training.fused import PRECISIONS, for_training
+from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
 from gan_helpers.training.gan import GAN
 from gan_helpers.training.precision import hardware_precision
 from gan_helpers.training.runs import Run
@@ -259,7 +259,7 @@ def _build(recipe, image_size, seed, precision, planned_steps):
     def optimizer(rate):
         if planned_steps:
             rate = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
-        adam = keras.optimizers.Adam(rate, beta_1=recipe.beta_1)
+        adam = FusedAdam(rate, beta_1=recipe.beta_1)
         return keras.optimizers.LossScaleOptimizer(adam) if precision == "mixed_float16" else adam
 
     gan.compile(
