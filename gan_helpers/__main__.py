@@ -69,6 +69,9 @@ def _parser():
         choices=(32, 64, 128),
         help="side of the faces in pixels (default: %(default)s)",
     )
+    train.add_argument(
+        "--slice", type=_slice, metavar="START:STOP", help="train on these faces only, in order of names; keep the rest"
+    )
     train.add_argument("--epochs", type=int, help="passes over the data at which to end (default: 30)")
     train.add_argument("--minutes", type=float, help="stop after so many minutes of training")
     train.add_argument("--output", metavar="RUN", type=Path, help="folder of the run (default: runs/ and a name)")
@@ -117,6 +120,35 @@ def _parser():
         help="FILE.png (one grid), FILE.npy (one uint8 array), or a folder (a file each) (default: %(default)s)",
     )  # fmt: skip
     generate.add_argument("--overwrite", action="store_true", help="replace files of the same name")
+    evaluate = add("evaluate", _evaluate, "Measure generated faces against real ones: KID, FID, precision, recall, …")
+    made = evaluate.add_mutually_exclusive_group(required=True)
+    made.add_argument("--model", type=Path, help="a run's folder, or a .keras file")
+    made.add_argument("--samples", metavar="DIR", help="measure the pictures of a folder instead of a model's")
+    evaluate.add_argument("--data", required=True, help="folder of real faces that it was not trained on, or 'drawn'")
+    evaluate.add_argument("--slice", type=_slice, metavar="START:STOP", help="only these of them, in order of names")
+    evaluate.add_argument("--training-data", help="folder of the faces that it was trained on, for memorisation")
+    evaluate.add_argument("--training-slice", type=_slice, metavar="START:STOP", help="only these of them")
+    _add_crop_options(evaluate)
+    evaluate.add_argument(
+        "--image-size", type=int, default=64, help="side of the faces, with --samples (default: %(default)s)"
+    )
+    evaluate.add_argument("--count", type=int, default=5000, help="faces to generate (default: %(default)s)")
+    evaluate.add_argument("--seed", type=int, default=0, help="seed of the latents (default: %(default)s)")
+    evaluate.add_argument(
+        "--measures", metavar="A,B", type=lambda text: tuple(text.split(",")),
+        help="kid, fid, precision_recall, duplicates, memorisation, face_share; fid_infinity and inception_score only "
+        "when asked for (default: all of the first six)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--features", default="inception", choices=("inception", "small"),
+        help="network that sees the faces; small needs no download and compares with nothing published "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--resize", default="clean", choices=("clean", "tf1", "torch"),
+        help="how faces become 299 pixels: as clean-fid, as the original, or as pytorch-fid (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument("--weights", metavar="FILE", help="Inception's weights (default: fetched once and kept)")
     bench = add("bench", _bench, "Measure the speed of training on this machine, and say what to set.")
     bench.add_argument(
         "--image-size", type=int, default=64, choices=(32, 64, 128),
@@ -133,10 +165,14 @@ def _add_data_options(command):
     command.add_argument(
         "--data", default="drawn", help="folder of pictures, or 'drawn' for drawn faces (default: %(default)s)"
     )
-    command.add_argument("--crop", type=_box, metavar="L,T,R,B", help="box to cut, in pixels (default: centre)")
     command.add_argument(
         "--count", type=int, default=8000, help="how many faces to draw, with --data drawn (default: %(default)s)"
     )
+    _add_crop_options(command)
+
+
+def _add_crop_options(command):
+    command.add_argument("--crop", type=_box, metavar="L,T,R,B", help="box to cut, in pixels (default: centre)")
     command.add_argument("--cache", type=Path, help="folder of prepared pictures (default: ~/.cache/gan_helpers)")
 
 
@@ -148,6 +184,14 @@ def _box(text):
             f"expected left,top,right,bottom, such as 9,25,79,95; received {text!r}"
         ) from None
     return left, top, right, bottom
+
+
+def _slice(text):
+    try:
+        start, stop = (int(end) if end else None for end in text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected START:STOP, such as 7000:8000; received {text!r}") from None
+    return start, stop
 
 
 def _prepare(options):
@@ -171,6 +215,8 @@ def _train(options):
         options.data, options.image_size, crop=options.crop, count=options.count, cache=options.cache
     )
     _report_skipped(prepared.skipped, _say)
+    if options.slice:
+        prepared = prepared.part(*options.slice)
     with quiet_start():
         from gan_helpers.training.train import train
 
@@ -261,6 +307,69 @@ def _bench(options):
     )
     print(json.dumps(result, indent=1))
     _say(table(result))
+
+
+def _evaluate(options):
+    import json
+
+    from tqdm import tqdm
+
+    with quiet_start():
+        from gan_helpers.metrics.evaluation import MEASURES, evaluate, quality_table
+        from gan_helpers.training.files import write_whole
+        from gan_helpers.training.runs import load_generator, newest_step
+        from gan_helpers.visualization.plots import generate_images
+
+    if options.count < 2:
+        raise ValueError(f"expected --count of at least 2; received {options.count}")
+    about = {"seed": options.seed, "weights": "averaged"}
+    if options.model:
+        generator = load_generator(options.model)
+        size = generator.output_shape[1]
+        about |= {"model": options.model.name, "step": newest_step(options.model), "image_size": size}
+    else:
+        size = options.image_size
+        samples = _faces(options.samples, None, size, options)
+    real = _faces(options.data, options.slice, size, options)
+    training = options.training_data and _faces(options.training_data, options.training_slice, size, options)
+    if options.model:
+        _say(f"generating {options.count} faces")
+        fake = generate_images(generator, options.count, seed=options.seed)
+    else:
+        fake, about = samples.images, {"samples": samples.source, "image_size": size}
+    sets = {"real": real} | ({"training": training} if training else {})
+    total = len(fake) + sum(len(one.images) for one in sets.values())
+    with tqdm(desc="features", total=total, unit="faces", file=sys.stderr, dynamic_ncols=True) as bar:
+        result = evaluate(
+            fake,
+            real.images,
+            training=training.images if training else None,
+            measures=options.measures or MEASURES,
+            seed=options.seed,
+            progress=bar.update,
+            say=bar.set_postfix_str,
+            network=options.features,
+            resize=options.resize,
+            weights=options.weights,
+        )
+    data = {
+        name: {"source": one.source, "count": len(one.images), "crop": one.crop, "fingerprint": one.fingerprint}
+        for name, one in sets.items()
+    }
+    result = about | {"count": len(fake), "data": data} | result
+    text = json.dumps(result, indent=1)
+    if options.model and options.model.is_dir():  # beside the run, where `compare` looks for it
+        write_whole(options.model / "quality.json", text.encode())
+    print(text)
+    _say(quality_table(result))
+
+
+def _faces(data, chosen, image_size, options):
+    from gan_helpers.data.images import prepare_images
+
+    prepared = prepare_images(data, image_size, crop=options.crop, cache=options.cache)
+    _report_skipped(prepared.skipped, _say)
+    return prepared.part(*chosen) if chosen else prepared
 
 
 def _report_skipped(skipped, say=print):

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,28 @@ class PreparedImages:
     folder: Path
     source: str = "drawn"
     crop: tuple | None = None
+
+    def part(self, start, stop):
+        """Some of the pictures, in order, such as `part(0, 6000)` to train on and `part(6000, None)` to measure with.
+
+        Args:
+            start: number of the first, or `None` for the beginning; below 0 counted from the end.
+            stop: number after the last, or `None` for the end.
+
+        Returns:
+            `PreparedImages` whose fingerprint names the part.
+
+        Raises:
+            ValueError: no picture is left.
+        """
+        images = self.images[start:stop]
+        if not len(images):
+            raise ValueError(
+                f"expected a part of {len(self.images)} pictures with at least one; received {start}:{stop}; "
+                "count from 0, the stop is not included"
+            )
+        first, after, _ = slice(start, stop).indices(len(self.images))
+        return replace(self, images=images, fingerprint=f"{self.fingerprint}[{first}:{after}]")
 
 
 def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None):

@@ -224,6 +224,12 @@ class Run:
                 file.unlink(missing_ok=True)
 
 
+def newest_step(model):
+    """The step of a run's newest checkpoint, which `generator.keras` was saved with; `None` for a file."""
+    names = sorted(path.stem for path in (Path(model) / "checkpoints").glob("step_*.npz"))
+    return int(names[-1].removeprefix("step_")) if names else None
+
+
 def load_generator(model):
     """The averaged generator of a run, or any generator that was saved with Keras.
 
