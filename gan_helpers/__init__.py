@@ -43,6 +43,7 @@ _HOME_OF = {
     "plot_history": "visualization.plots",
     "interpolate": "visualization.plots",
     "save_animation": "visualization.plots",
+    "compare_runs": "visualization.compare",
 }
 __all__ = sorted(_HOME_OF)
 

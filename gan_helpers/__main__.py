@@ -135,6 +135,9 @@ def _parser():
     evaluate.add_argument("--count", type=int, default=5000, help="faces to generate (default: %(default)s)")
     evaluate.add_argument("--seed", type=int, default=0, help="seed of the latents (default: %(default)s)")
     evaluate.add_argument(
+        "--raw", action="store_true", help="the generator that played, instead of its average (with --model RUN)"
+    )
+    evaluate.add_argument(
         "--measures", metavar="A,B", type=lambda text: tuple(text.split(",")),
         help="kid, fid, precision_recall, duplicates, memorisation, face_share; fid_infinity and inception_score only "
         "when asked for (default: all of the first six)",
@@ -149,6 +152,15 @@ def _parser():
         help="how faces become 299 pixels: as clean-fid, as the original, or as pytorch-fid (default: %(default)s)",
     )  # fmt: skip
     evaluate.add_argument("--weights", metavar="FILE", help="Inception's weights (default: fetched once and kept)")
+    compare = add("compare", _compare, "Put runs side by side: faces, settings, figures and curves.")
+    compare.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run")
+    compare.add_argument(
+        "--output", type=Path, default=Path("compare.html"),
+        help="FILE.html (a page that needs nothing else) or FILE.png (default: %(default)s)",
+    )  # fmt: skip
+    compare.add_argument("--count", type=int, default=32, help="faces of each run (default: %(default)s)")
+    compare.add_argument("--seed", type=int, default=0, help="seed of their latents (default: %(default)s)")
+    compare.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     bench = add("bench", _bench, "Measure the speed of training on this machine, and say what to set.")
     bench.add_argument(
         "--image-size", type=int, default=64, choices=(32, 64, 128),
@@ -322,9 +334,9 @@ def _evaluate(options):
 
     if options.count < 2:
         raise ValueError(f"expected --count of at least 2; received {options.count}")
-    about = {"seed": options.seed, "weights": "averaged"}
+    about = {"seed": options.seed, "weights": "raw" if options.raw else "averaged"}
     if options.model:
-        generator = load_generator(options.model)
+        generator = load_generator(options.model, averaged=not options.raw)
         size = generator.output_shape[1]
         about |= {"model": options.model.name, "step": newest_step(options.model), "image_size": size}
     else:
@@ -358,10 +370,20 @@ def _evaluate(options):
     }
     result = about | {"count": len(fake), "data": data} | result
     text = json.dumps(result, indent=1)
-    if options.model and options.model.is_dir():  # beside the run, where `compare` looks for it
+    if options.model and options.model.is_dir() and not options.raw:  # beside the run, where `compare` looks for it
         write_whole(options.model / "quality.json", text.encode())
     print(text)
     _say(quality_table(result))
+
+
+def _compare(options):
+    with quiet_start():
+        from gan_helpers.visualization.compare import compare_runs
+
+    output = compare_runs(
+        options.runs, options.output, count=options.count, seed=options.seed, overwrite=options.overwrite
+    )
+    print(f"{len(options.runs)} runs side by side in {output}")
 
 
 def _faces(data, chosen, image_size, options):

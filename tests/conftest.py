@@ -74,3 +74,16 @@ def real_faces():
 def real_batch(faces):
     """float32 `(16, 32, 32, 3)` in [-1, 1]."""
     return (faces[:16] / np.float32(127.5) - 1).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def inception(_own_cache):
+    """Path of Inception's real weights, fetched once (81 MB); without them the tests that need them are skipped."""
+    from gan_helpers.metrics.weights import inception_weights
+
+    if not os.environ.get("GAN_HELPERS_INCEPTION"):
+        try:
+            os.environ["GAN_HELPERS_INCEPTION"] = inception_weights().source
+        except ValueError as error:
+            pytest.skip(f"Inception's weights cannot be fetched here: {error}")
+    return os.environ["GAN_HELPERS_INCEPTION"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import filelock
 import keras
+import numpy as np
 
 from gan_helpers.training.checkpoints import read_checkpoint, write_checkpoint
 from gan_helpers.training.files import flush, put_in_place, read_table, table_bytes, write_whole
@@ -230,17 +231,20 @@ def newest_step(model):
     return int(names[-1].removeprefix("step_")) if names else None
 
 
-def load_generator(model):
+def load_generator(model, *, averaged=True):
     """The averaged generator of a run, or any generator that was saved with Keras.
 
     Args:
         model: path of a run's folder, or of a `.keras` file.
+        averaged: `False` gives the generator that played, with its weights in the run's newest checkpoint, to compare
+            with. Defaults to `True`.
 
     Returns:
         A `keras.Model` from latents to images in [-1, 1].
 
     Raises:
-        ValueError: there is no such run or file, it is damaged, or it is no generator of images.
+        ValueError: there is no such run or file, it is damaged, it is no generator of images, or it has no checkpoint
+            to take other weights from.
 
     Example:
         >>> faces = generate_images(load_generator("runs/first"), 16)
@@ -268,4 +272,24 @@ def load_generator(model):
             f"expected a generator from (batch, latent_dim) to images; received a model from "
             f"{generator.input_shape} to {generator.output_shape}; give a generator's file"
         )
+    if not averaged:
+        _give_raw_weights(generator, model)
     return generator
+
+
+def _give_raw_weights(generator, model):
+    step = newest_step(model)
+    if step is None:
+        raise ValueError(
+            f"expected a run's folder with a checkpoint, for weights that are not averaged; received '{model}'; "
+            "take the averaged ones"
+        )
+    file = model / "checkpoints" / f"step_{step:08d}.npz"
+    try:
+        with np.load(file) as stored:
+            generator.set_weights([stored[name] for name in sorted(stored.files) if name.startswith("generator/")])
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"expected a whole checkpoint in '{file}'; received a damaged one ({error}); train on with the run, or "
+            "take the averaged weights"
+        ) from error
