@@ -1,8 +1,9 @@
 """How fast is a training step beside its peers? `python -m benchmarks.speed`, on the processor.
 
 The same DCGAN, the same batch, in processes of their own that take turns (A B C A B C) while the others wait: this
-library's steps; the step of TensorFlow's DCGAN tutorial, with TensorFlow's own settings and with oneDNN switched on;
-and PyTorch's alternating step in several configurations. Matrix products take turns too: they are the machine's peak.
+library's steps, the fastest also with `--deterministic`; the step of TensorFlow's DCGAN tutorial, with TensorFlow's own
+settings and with oneDNN switched on; and PyTorch's alternating step in several configurations. Matrix products take
+turns too: they are the machine's peak.
 
 A table goes to stderr, JSON to stdout. A figure is the median over the rounds, a ratio that of two such.
 """
@@ -58,8 +59,7 @@ def measure(options, torch_python):
     facts = _call({"system": "facts", "sizes": options.sizes, "base_filters": options.base_filters})
     machine = facts["machine"]
     made_for_16_bits = machine["precision"] == "mixed_bfloat16"
-    bfloat16 = made_for_16_bits or options.every_precision
-    systems, skipped = _systems(machine["cores"], bfloat16, options.every_precision, torch_python)
+    systems, skipped = _systems(machine["cores"], made_for_16_bits, options.every_precision, torch_python)
     result = {"machine": machine, "skipped": skipped, "batch": {}, "systems": {}, "ratios": {}, "peak": {}}
     result |= {"peak_share": None, "memory": None, "base_filters": options.base_filters}
     for size in options.sizes:
@@ -71,6 +71,7 @@ def measure(options, torch_python):
         result["ratios"][str(size)] = {
             "torch_best": _ratio(_fastest(figures, "ours"), _fastest(figures, "torch")),
             "tf_tutorial": _ratio(_fastest(figures, "ours"), figures.get("tf_tutorial")),
+            "deterministic": _ratio(figures[f"ours_{machine['precision']}_simultaneous"], figures["deterministic"]),
         }
         shares = _shares(figures, peaks, facts["step_gflop"][str(size)])
         result["peak"][str(size)] = {"gflop_per_second": peaks, "step_gflop": facts["step_gflop"][str(size)]}
@@ -87,8 +88,9 @@ def _has_torch(python):
     return shutil.which(python) and not subprocess.run(command, capture_output=True).returncode
 
 
-def _systems(cores, bfloat16, every_precision, torch_python):
+def _systems(cores, made_for_16_bits, every_precision, torch_python):
     """`({name: settings}, {name: why it is not here})`."""
+    bfloat16 = made_for_16_bits or every_precision
     precisions = ["float32", *["mixed_bfloat16"] * bfloat16, *["mixed_float16"] * every_precision]
     systems = {
         f"ours_{precision}_{'simultaneous' if simultaneous else 'alternating'}": {
@@ -96,6 +98,8 @@ def _systems(cores, bfloat16, every_precision, torch_python):
         }
         for precision in precisions for simultaneous in (True, False)
     }  # fmt: skip
+    precision = precisions[1] if made_for_16_bits else "float32"
+    systems["deterministic"] = {"system": "ours", "precision": precision, "simultaneous": True, "deterministic": True}
     systems["tf_tutorial"] = {"system": "tf_tutorial", "onednn": None}
     systems["tf_tutorial_onednn"] = {"system": "tf_tutorial", "onednn": "1"}
     for precision in precisions[:2]:
@@ -249,6 +253,9 @@ def our_step(settings):
     from gan_helpers import GAN
     from gan_helpers.training.fused import FusedAdam, for_training
 
+    if settings.get("deterministic"):
+        tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(0)  # without a seed it refuses to draw
     gan = GAN(*(for_training(network, settings["precision"]) for network in _networks(settings)))
     optimizers = [FusedAdam(2e-4, beta_1=0.5) for _ in range(2)]
     if settings["precision"] == "mixed_float16":

@@ -27,13 +27,15 @@ def test_speed_measures_all_systems():
     result = json.loads(done.stdout)
     assert result.keys() >= {"machine", "systems", "ratios", "peak", "peak_share", "memory", "start_seconds", "skipped"}
     systems = result["systems"]["32"]
-    kinds = {"ours_float32_simultaneous", "ours_float32_alternating", "tf_tutorial", "tf_tutorial_onednn"}
+    kinds = {"ours_float32_simultaneous", "ours_float32_alternating", "deterministic"}
+    kinds |= {"tf_tutorial", "tf_tutorial_onednn"}
     assert systems.keys() >= kinds
     for one in systems.values():
         assert one["images_per_second"] == one["rounds"][0] > 0 and one["memory_mib"] > 100
     ours = max(one["images_per_second"] for name, one in systems.items() if name.startswith("ours"))
     ratio = ours / systems["tf_tutorial"]["images_per_second"]
     assert result["ratios"]["32"]["tf_tutorial"] == pytest.approx(ratio, abs=1e-3)
+    assert result["ratios"]["32"]["deterministic"] > 0
     assert result["peak"]["32"]["gflop_per_second"]["float32"] > 0 and result["start_seconds"] > 0
     assert result["peak_share"] is None and result["memory"] is None  # they are of 64 pixels
     if result["ratios"]["32"]["torch_best"] is None:
