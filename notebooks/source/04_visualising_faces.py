@@ -358,8 +358,8 @@ plt.show()
 
 # %% [markdown]
 # No generated face stands at 0, so none is a copy. Do not read too much into *which* curve lies further left: soft
-# pictures are near to everything, and a copy that is shifted by two pixels would count as far away. A later notebook
-# measures memorisation with features instead of pixels.
+# pictures are near to everything, and a copy that is shifted by two pixels would count as far away. Notebook 05
+# measures memorisation with features as well as pixels, beside unseen faces.
 #
 # ## Truncation: typical or varied
 #
@@ -470,8 +470,8 @@ else:
 # - The nearest training faces are other people: the generator did not copy in any face that we looked at.
 # - Shorter latents give typical faces, and longer ones varied and faulty faces.
 #
-# **Next:** a longer training on faces of your own, `python -m gan_helpers train --data FOLDER`. Then come back with
-# that run as `model`.
+# **Next:** `05_measuring_quality`, how good are these faces? Or a longer training on faces of your own,
+# `python -m gan_helpers train --data FOLDER`; then come back with that run as `model`.
 #
 # ## References
 #
