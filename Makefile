@@ -8,13 +8,15 @@ MINUTES ?= 4
 SIZE ?= 32
 BIN := .venv/bin
 COLAB := .venv-colab/bin
+PARITY := .venv-parity/bin
 
-.PHONY: help faces test test-colab notebooks links lint clean
+.PHONY: help faces test test-colab test-parity notebooks links lint clean
 
 help:
 	@echo "make faces       set up, train on drawn faces for $(MINUTES) minutes (MINUTES=, SIZE=), save a grid of new ones"
 	@echo "make test        set up, run every test and every notebook at small size"
 	@echo "make test-colab  the same in an environment pinned to what Google Colab has"
+	@echo "make test-parity  compare the metrics with the reference implementations, on the real weights (needs PyTorch)"
 	@echo "make notebooks   run the notebooks at full size and keep their outputs"
 	@echo "make links       stamp the repository's address from pyproject.toml into README and notebooks"
 	@echo "make lint        check style"
@@ -29,6 +31,9 @@ test: .venv/.installed lint
 test-colab: .venv-colab/.installed
 	$(COLAB)/python -m pytest --nbmake
 
+test-parity: .venv/.installed .venv-parity/.installed
+	$(BIN)/python tests/parity/measure.py $(PARITY)/python
+
 notebooks: .venv/.installed
 	$(BIN)/python notebooks/build.py run $(NAMES)
 
@@ -40,7 +45,7 @@ lint: .venv/.installed
 	$(BIN)/ruff format --quiet --check .
 
 clean:
-	rm -rf .venv .venv-colab
+	rm -rf .venv .venv-colab .venv-parity
 
 .venv/.installed: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -54,4 +59,9 @@ clean:
 	test -x $(COLAB)/python || $(COLAB_PYTHON) -m venv .venv-colab
 	$(COLAB)/python -m pip install --quiet --disable-pip-version-check -r colab-requirements.txt
 	$(COLAB)/python -m pip install --quiet --disable-pip-version-check -c colab-requirements.txt -e ".[test]"
+	touch $@
+
+.venv-parity/.installed: tests/parity/requirements.txt
+	test -x $(PARITY)/python || $(PYTHON) -m venv .venv-parity
+	$(PARITY)/python -m pip install --quiet --disable-pip-version-check -r tests/parity/requirements.txt
 	touch $@
