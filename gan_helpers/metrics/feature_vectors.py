@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.metrics.inception import inception_network
 from gan_helpers.metrics.resize import resized
 from gan_helpers.metrics.weights import inception_weights
@@ -26,8 +27,8 @@ def features(images, network="inception", resize="clean", layer=2048, *, batch_s
     does not grow with their number.
 
     `"inception"` is the network of every published FID: Inception of 2015-12-05. `"small"` is for tests and quick
-    curves: three convolutions with fixed random kernels, means and deviations of their maps, no download, a hundred
-    times as fast. Its figures compare with nothing but themselves.
+    curves: three convolutions with fixed random kernels, means and deviations of their maps, scaled so that drawn faces
+    vary by 1 in each; no download, a hundred times as fast. Its figures compare with nothing but themselves.
 
     Args:
         images: uint8 `(count, height, width, 3)`, 0 to 255, or an iterable of such batches.
@@ -185,10 +186,13 @@ def _small_network():
     for layer, kernel in kernels:
         layer.set_weights([kernel])
 
-    def see(batch):
+    def unscaled(batch):
         if batch.shape[1:3] != (SMALL_SIDE, SMALL_SIDE):
             side = (SMALL_SIDE, SMALL_SIDE)
             batch = np.stack([Image.fromarray(image).resize(side, Image.Resampling.BICUBIC) for image in batch])
         return network(batch.astype(np.float32) / 127.5 - 1, training=False).numpy()
 
-    return see
+    # Without a scale the loudest few features are all that KID's kernel hears.
+    deviations = unscaled(draw_faces(200, SMALL_SIDE, seed=2020)[0]).std(axis=0)
+    scale = 1 / np.maximum(deviations, np.median(deviations) / 10)
+    return lambda batch: unscaled(batch) * scale
