@@ -31,8 +31,10 @@ test: .venv/.installed lint
 test-colab: .venv-colab/.installed
 	$(COLAB)/python -m pytest --nbmake
 
+# WRITE=--write keeps what the references gave, for tests/test_parity.py.
 test-parity: .venv/.installed .venv-parity/.installed
-	$(BIN)/python tests/parity/measure.py $(PARITY)/python
+	$(BIN)/python tests/parity/measure.py $(PARITY)/python $(WRITE)
+	$(BIN)/python tests/parity/measure.py $(PARITY)/python --speed
 
 notebooks: .venv/.installed
 	$(BIN)/python notebooks/build.py run $(NAMES)

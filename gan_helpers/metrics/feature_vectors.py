@@ -27,8 +27,9 @@ def features(images, network="inception", resize="clean", layer=2048, *, batch_s
     does not grow with their number.
 
     `"inception"` is the network of every published FID: Inception of 2015-12-05. `"small"` is for tests and quick
-    curves: three convolutions with fixed random kernels, means and deviations of their maps, scaled so that drawn faces
-    vary by 1 in each; no download, a hundred times as fast. Its figures compare with nothing but themselves.
+    curves: three convolutions with fixed random kernels, means and deviations of their maps, each less its mean and
+    divided by its deviation over drawn faces; no download, a hundred times as fast. Its figures compare with nothing
+    but themselves.
 
     Args:
         images: uint8 `(count, height, width, 3)`, 0 to 255, or an iterable of such batches.
@@ -192,7 +193,8 @@ def _small_network():
             batch = np.stack([Image.fromarray(image).resize(side, Image.Resampling.BICUBIC) for image in batch])
         return network(batch.astype(np.float32) / 127.5 - 1, training=False).numpy()
 
-    # Without a scale the loudest few features are all that KID's kernel hears.
-    deviations = unscaled(draw_faces(200, SMALL_SIDE, seed=2020)[0]).std(axis=0)
-    scale = 1 / np.maximum(deviations, np.median(deviations) / 10)
-    return lambda batch: unscaled(batch) * scale
+    # As they are, the loudest few features are all that KID's kernel hears.
+    usual = unscaled(draw_faces(200, SMALL_SIDE, seed=2020)[0])
+    mean, deviation = usual.mean(axis=0), usual.std(axis=0)
+    deviation = np.maximum(deviation, np.median(deviation) / 10)
+    return lambda batch: (unscaled(batch) - mean) / deviation
