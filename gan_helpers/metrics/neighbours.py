@@ -7,7 +7,7 @@ import numpy as np
 from gan_helpers.metrics.feature_vectors import as_features, conditions_of
 from gan_helpers.metrics.results import Measure, around, share
 
-BLOCK = 1024  # rows of a matrix of distances that stand in memory at a time
+BLOCK = 512  # vectors of each side whose distances are worked out at a time
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,8 @@ def memorisation(fake, training, unseen, *, by="features", **options):
     known |= {"fake_count": len(fake), "training_count": len(training), "unseen_count": len(unseen)}
     distances, nearest = nearest_among(fake, training)
     by_chance, _ = nearest_among(unseen, training)
+    if by == "pixels":
+        distances, by_chance = (one / np.sqrt(training.shape[1]) for one in (distances, by_chance))
     copied = _bootstrapped("copied", _share_nearer, distances, by_chance, known)
     nearer = _bootstrapped("nearer", _ratio_of_medians, distances, by_chance, known)
     return Memorisation(copied, nearer, nearest, distances, by_chance)
@@ -230,15 +232,19 @@ def distance_blocks(first, second):
             f"expected features of one width on both sides; received {first.shape[1]} and {second.shape[1]}; "
             "make both with the same network and layer"
         )
-    second = np.asarray(second, np.float64)
-    centre = second.mean(axis=0)  # distances stay, and their squares keep more digits
-    second = second - centre
-    squares = (second**2).sum(axis=1)
+    # A point near all of them: distances stay, and their squares keep more digits.
+    centre = np.asarray(second[:BLOCK], np.float64).mean(axis=0)
     for start in range(0, len(first), BLOCK):
         rows = slice(start, min(start + BLOCK, len(first)))
         part = np.asarray(first[rows], np.float64) - centre
-        block = (part**2).sum(axis=1)[:, None] + squares - 2 * part @ second.T
-        yield rows, np.sqrt(np.maximum(block, 0))
+        columns = (np.asarray(second[n : n + BLOCK], np.float64) - centre for n in range(0, len(second), BLOCK))
+        yield rows, np.concatenate([_distances(part, others) for others in columns], axis=1)
+
+
+def _distances(first, second):
+    norms = [np.einsum("ij,ij->i", vectors, vectors) for vectors in (first, second)]
+    squares = norms[0][:, None] + norms[1] - 2 * (first @ second.T)
+    return np.sqrt(np.maximum(squares, 0))
 
 
 def _share_nearer(distances, by_chance):
@@ -262,15 +268,14 @@ def _bootstrapped(name, measured, distances, by_chance, known, resamples=200):
 
 
 def _flat(images):
-    """Pictures as vectors whose Euclidean distance is the root mean squared difference."""
+    """Pictures as uint8 vectors, which a memory map gives without reading it."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
         raise ValueError(
             f"expected uint8 pictures (count, height, width, 3) to compare pixels; received {images.dtype} "
             f"{images.shape}; give pictures, or by='features'"
         )
-    flat = images.reshape(len(images), -1)
-    return flat.astype(np.float32) / np.sqrt(np.float32(flat.shape[1]))
+    return images.reshape(len(images), -1)
 
 
 def _more_than(count, *sets):
