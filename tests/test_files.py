@@ -1,9 +1,13 @@
+import errno
+import gc
+import io
 import os
+import sys
 
 import numpy as np
 import pytest
 
-from gan_helpers.training.files import put_in_place, read_table, table_bytes, write_whole
+from gan_helpers.training.files import put_in_place, read_table, table_bytes, write_arrays, write_whole
 
 COLUMNS = ("epoch", "step", "d_loss", "g_loss")
 ROWS = [
@@ -107,3 +111,33 @@ def test_damaged_tables_are_named(tmp_path, damage):
     file.write_bytes(damage(table_bytes(COLUMNS, ROWS)))
     with pytest.raises(ValueError, match="expected a table with a row an epoch in '.*history.csv'; received a damaged"):
         read_table(file)
+
+
+def test_arrays_come_back(tmp_path):
+    arrays = {"a/000": np.arange(6.0).reshape(2, 3), "count": np.int64(4), "names": np.array(["x", "yz"])}
+    write_arrays(tmp_path / "some.npz", arrays)
+    with np.load(tmp_path / "some.npz") as stored:
+        assert stored.files == list(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(stored[name], array)
+
+
+@pytest.mark.parametrize("room", [0, 100, 5000])
+def test_a_full_disk_is_one_error(tmp_path, monkeypatch, room):
+    """And no complaint of an archive that was left open, whenever it is collected."""
+
+    class Full(io.FileIO):
+        def write(self, content):
+            if self.tell() + len(content) > room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(content)
+
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    monkeypatch.setattr("builtins.open", lambda file, mode: Full(file, mode))
+    with pytest.raises(OSError, match="No space left"):
+        write_arrays(tmp_path / "some.npz", {"a": np.zeros(4000), "b": np.zeros(10)})
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    gc.collect()
+    assert complaints == [] and list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import numpy as np
 
 from gan_helpers.metrics.feature_vectors import as_features, conditions_of
 from gan_helpers.metrics.results import around
-from gan_helpers.training.files import write_whole
+from gan_helpers.training.files import write_arrays
 
 CHUNK = 2048  # features that are turned into float64 at a time
 
@@ -32,7 +32,7 @@ class Statistics:
         """Writes `.npz` with `mu` and `sigma`, as pytorch-fid does, and with `count` and `conditions`."""
         known = [f"{name}={value}" for name, value in (self.conditions or {}).items()]
         arrays = {"mu": self.mean, "sigma": self.covariance, "count": np.int64(self.count or -1)}
-        write_whole(file, lambda opened: np.savez(opened, conditions=np.array(known, dtype=np.str_), **arrays))
+        write_arrays(file, arrays | {"conditions": np.array(known, dtype=np.str_)})
 
     @classmethod
     def load(cls, file):

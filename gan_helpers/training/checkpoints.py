@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from gan_helpers.training.files import write_whole
+from gan_helpers.training.files import write_arrays
 
 TABLES = "tables"
 
@@ -45,7 +45,7 @@ def write_checkpoint(file, gan, tables):
     """
     arrays = {name: variable.numpy() for name, variable in state(gan).items()}
     arrays[TABLES] = np.frombuffer(json.dumps(tables).encode(), np.uint8)
-    write_whole(file, lambda opened: np.savez(opened, **arrays))
+    write_arrays(file, arrays)
 
 
 def read_checkpoint(file, gan):

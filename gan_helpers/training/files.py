@@ -3,7 +3,10 @@
 import csv
 import io
 import os
+import zipfile
 from pathlib import Path
+
+import numpy as np
 
 
 def write_whole(file, content):
@@ -24,6 +27,25 @@ def write_whole(file, content):
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def write_arrays(file, arrays):
+    """Writes arrays as `.npz`, whole; each has a checksum.
+
+    As `numpy.savez`, which leaves its archive open where a write fails: it then complains, long after, on stderr.
+
+    Args:
+        file: path to write.
+        arrays: `dict` of arrays by name.
+    """
+
+    def write(opened):
+        with zipfile.ZipFile(opened, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                    np.lib.format.write_array(part, np.asanyarray(array), allow_pickle=False)
+
+    write_whole(file, write)
 
 
 def put_in_place(aside, file):
