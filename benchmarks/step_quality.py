@@ -18,6 +18,7 @@ import numpy as np
 from gan_helpers.data.batches import face_batches
 from gan_helpers.data.drawn_faces import ATTRIBUTES, draw_faces
 from gan_helpers.data.images import prepare_images
+from gan_helpers.metrics.distances import fid
 from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.training.fused import FusedAdam, for_training
 from gan_helpers.training.gan import GAN
@@ -38,14 +39,14 @@ def main():
     unseen = features(network, draw_faces(5000, SIZE, seed=2)[0])
     prepared = prepare_images("drawn", SIZE, count=options.count)
     result = {"steps": options.steps, "fast_precision": hardware_precision()[0]}
-    result |= {"floor": frechet(features(network, draw_faces(5000, SIZE, seed=3)[0]), unseen)}
+    result |= {"floor": fid(unseen, features(network, draw_faces(5000, SIZE, seed=3)[0]), groups=0).value}
     for path in ("plain", "fast"):
         result[path] = []
         for seed in range(options.seeds):
             file = options.folder / f"{path}-seed{seed}-{options.steps}steps.npy"
             if not file.exists():
                 np.save(file, trained_faces(prepared.images, path == "fast", seed, options.steps))
-            result[path].append(frechet(features(network, np.load(file)), unseen))
+            result[path].append(fid(unseen, features(network, np.load(file)), groups=0).value)
     plain, fast = (np.array(result[path]) for path in ("plain", "fast"))
     result["difference"] = float(fast.mean() - plain.mean())
     result["standard_error"] = float(np.sqrt(plain.var(ddof=1) / len(plain) + fast.var(ddof=1) / len(fast)))
@@ -100,15 +101,6 @@ def feature_network(file):
 
 def features(network, images):
     return network.predict(_scaled(images), batch_size=500, verbose=0)
-
-
-def frechet(first, second):
-    """Frechet distance between Gaussians fitted to two sets of features (Heusel et al. 2017)."""
-    a, b = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    values, vectors = np.linalg.eigh(a)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ b @ root), 0)).sum()
-    return float(((first.mean(0) - second.mean(0)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * cross)
 
 
 def _scaled(images):

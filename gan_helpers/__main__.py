@@ -219,16 +219,10 @@ def _prepare(options):
 def _train(options):
     from dataclasses import replace
 
-    from gan_helpers.data.images import prepare_images
     from gan_helpers.models.recipes import RECIPES
 
     # The data first: what is wrong with a folder is said at once, before TensorFlow takes its seconds to load.
-    prepared = prepare_images(
-        options.data, options.image_size, crop=options.crop, count=options.count, cache=options.cache
-    )
-    _report_skipped(prepared.skipped, _say)
-    if options.slice:
-        prepared = prepared.part(*options.slice)
+    prepared = _faces(options.data, options.slice, options.image_size, options, options.count)
     with quiet_start():
         from gan_helpers.training.train import train
 
@@ -386,10 +380,11 @@ def _compare(options):
     print(f"{len(options.runs)} runs side by side in {output}")
 
 
-def _faces(data, chosen, image_size, options):
+def _faces(data, chosen, image_size, options, count=8000):
+    """Prepared pictures, or a part of them; what had to be skipped is said."""
     from gan_helpers.data.images import prepare_images
 
-    prepared = prepare_images(data, image_size, crop=options.crop, cache=options.cache)
+    prepared = prepare_images(data, image_size, crop=options.crop, count=count, cache=options.cache)
     _report_skipped(prepared.skipped, _say)
     return prepared.part(*chosen) if chosen else prepared
 

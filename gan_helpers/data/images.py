@@ -95,7 +95,7 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     if not isinstance(image_size, int) or not 8 <= image_size <= 1024:
         raise ValueError(f"expected image_size from 8 to 1024 pixels; received {image_size!r}; try 64")
     crop = _checked_crop(crop)
-    root = Path(cache or os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
+    root = Path(cache or cache_folder())
     if str(data) == "drawn":
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"expected a count of faces of at least 1; received {count!r}; try 8000")
@@ -116,6 +116,11 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
             f"({reasons}); mend them, or choose another folder or crop"
         )
     return prepared
+
+
+def cache_folder():
+    """Where what is prepared or fetched once is kept: `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`."""
+    return Path(os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
 
 
 def load_image(path, image_size, crop=None):

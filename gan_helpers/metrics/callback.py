@@ -1,7 +1,5 @@
 """A Keras callback that measures while a GAN trains."""
 
-import time
-
 import keras
 import numpy as np
 
@@ -45,7 +43,6 @@ class MeasureQuality(keras.callbacks.Callback):
         self.measured = MEASURES.get(measure, measure) if isinstance(measure, str) else measure
         self.real, self.every, self.count, self.seed = real, every, count, seed
         self.options = {"network": "small"} | options
-        self.seconds = 0.0
         self._real = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -54,10 +51,8 @@ class MeasureQuality(keras.callbacks.Callback):
         logs[self.name] = float("nan")
         if (epoch + 1) % self.every:
             return
-        began = time.monotonic()
         if self._real is None:
             vectors = as_features(self.real, "real", **self.options)
             self._real = statistics(vectors) if self.name == "fid" else np.asarray(vectors)
         faces = generate_images(self.model.averaged_generator, self.count, seed=self.seed)
         logs[self.name] = float(self.measured(self._real, as_features(faces, "fake", **self.options)))
-        self.seconds += time.monotonic() - began

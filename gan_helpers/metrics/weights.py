@@ -25,6 +25,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tqdm import tqdm
 
+from gan_helpers.data.images import cache_folder
 from gan_helpers.training.files import flush, put_in_place, write_whole
 
 GRAPH_URL = "https://storage.googleapis.com/download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz"
@@ -91,8 +92,7 @@ def inception_weights(source=None, *, progress=None):
     source = source or os.environ.get("GAN_HELPERS_INCEPTION")
     if source:
         return _read_once(source)
-    root = Path(os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
-    folder = root / "inception"
+    folder = cache_folder() / "inception"
     cached = [folder / name for name in (GRAPH, SCRIPT) if (folder / name).is_file()]
     path = cached[0] if cached else _fetched(folder, progress)
     weights = _read_once(path)
