@@ -62,6 +62,18 @@ def test_all_are_one_after_the_other():
     assert not np.array_equal(augment(IMAGES, UNIFORMS), augment(IMAGES, UNIFORMS[::-1].copy()))
 
 
+def test_probability_chooses_image_by_image():
+    never = augment(IMAGES, UNIFORMS, KINDS, 0.0)
+    np.testing.assert_array_equal(never, IMAGES)
+    random = np.random.default_rng(6).uniform(size=(4, WIDTH)).astype(np.float32)
+    random[:, 7] = 0.1, 0.6, 0.3, 0.9  # decides on colour
+    half = augment(IMAGES, random, ("colour",), keras.ops.convert_to_tensor(0.5)).numpy()
+    whole = augment(IMAGES, random, ("colour",)).numpy()
+    np.testing.assert_array_equal(half[[0, 2]], whole[[0, 2]])
+    np.testing.assert_array_equal(half[[1, 3]], IMAGES[[1, 3]])
+    assert (np.abs(whole - IMAGES).max(axis=(1, 2, 3)) > 0).all()
+
+
 def test_none_leaves_images_as_they_are():
     np.testing.assert_array_equal(augment(IMAGES, UNIFORMS, ()), IMAGES)
 

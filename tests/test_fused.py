@@ -7,11 +7,13 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import GAN, discriminator_model, generator_model
+from gan_helpers.models.layers import SpectralConv2D
 from gan_helpers.training import fused
 from gan_helpers.training.fused import (
     PRECISIONS,
     FusedAdam,
     FusedBatchNormalization,
+    FusedSpectralConv2D,
     doubling_convolution,
     for_training,
     halving_convolution,
@@ -19,20 +21,21 @@ from gan_helpers.training.fused import (
     stock_copy,
 )
 
-ARCHITECTURES = ("dcgan", "script_32")
+ARCHITECTURES = ("dcgan", "script_32", "resnet", "light")
 NETWORKS = [(kind, architecture) for kind in ("generator", "discriminator") for architecture in ARCHITECTURES]
 RANDOM = np.random.default_rng(4)
 LATENTS = RANDOM.normal(size=(8, 10)).astype(np.float32)
 IMAGES = RANDOM.uniform(-1, 1, (8, 32, 32, 3)).astype(np.float32)
 
 
-def _network(kind, architecture):
+def _network(kind, architecture, **given):
     """Always the same, with weights and statistics that are none of a new network's zeros and ones."""
     keras.utils.set_random_seed(7)
     shared = {"image_size": 32, "base_filters": 4, "architecture": architecture}
-    network = (
-        generator_model(10, **shared) if kind == "generator" else discriminator_model(activation="linear", **shared)
-    )
+    if kind == "generator":
+        network = generator_model(10, **shared)
+    else:
+        network = discriminator_model(activation="linear", **shared, **given)
     random = np.random.default_rng(0)
     network.set_weights([w + random.uniform(0, 0.1, w.shape) for w in network.get_weights()])
     return network
@@ -40,6 +43,10 @@ def _network(kind, architecture):
 
 def _inputs(network):
     return LATENTS if network.input_shape[-1] == 10 else IMAGES
+
+
+def _is_stock(network):
+    return all(type(layer).__module__.startswith("keras.") for layer in network.layers)
 
 
 def _assert_near(first, second, tolerance=1e-4):
@@ -58,9 +65,11 @@ def test_same_network(kind, architecture, precision):
     back = stock_copy(trains)
     normalising = [type(layer) for layer in network.layers].count(keras.layers.BatchNormalization)
     assert [type(layer) for layer in trains.layers].count(FusedBatchNormalization) == normalising
-    assert normalising or (kind, architecture) == ("discriminator", "script_32")
+    assert normalising or architecture == "light" or kind == "discriminator" and architecture in ("script_32", "resnet")
     assert [type(layer) for layer in back.layers] == [type(layer) for layer in network.layers]
-    assert all(type(layer).__module__.startswith("keras.") for layer in back.layers)
+    assert _is_stock(back) or (kind, architecture) == ("discriminator", "resnet")
+    spectral = [type(layer) for layer in network.layers].count(SpectralConv2D)
+    assert [type(layer) for layer in trains.layers].count(FusedSpectralConv2D) == spectral
     for copy in (trains, back):
         assert [w.path for w in copy.weights] == [w.path for w in network.weights]
         assert {w.dtype for w in copy.weights} == {"float32"}
@@ -104,7 +113,7 @@ def test_training_is_that_of_keras(kind, architecture):
     _assert_near([outputs], [expected_outputs])
     _assert_near(gradients, expected_gradients)
     moved = [not np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True)]
-    assert any(moved) == any(isinstance(layer, FusedBatchNormalization) for layer in trains.layers)
+    assert any(moved) == any(isinstance(layer, FusedBatchNormalization | SpectralConv2D) for layer in trains.layers)
     for mine, given in zip(trains.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_allclose(mine, given, rtol=1e-4, atol=1e-6)
 
@@ -208,7 +217,8 @@ def test_a_frozen_layer_is_left_as_it_is():
 
 def test_saved_copies_load_without_this_library(tmp_path):
     expected = []
-    for number, (kind, architecture) in enumerate(NETWORKS):
+    saved = [case for case in NETWORKS if case != ("discriminator", "resnet")]  # which has layers of this library
+    for number, (kind, architecture) in enumerate(saved):
         network = stock_copy(for_training(_network(kind, architecture), "mixed_bfloat16"))
         network.save(tmp_path / f"{number}.keras")
         expected.append(network(_inputs(network)).numpy())
@@ -216,7 +226,7 @@ def test_saved_copies_load_without_this_library(tmp_path):
     code = (
         "import sys, keras, numpy as np\n"
         "given = np.load('inputs.npz')\n"
-        "for number in range(4):\n"
+        f"for number in range({len(saved)}):\n"
         "    network = keras.models.load_model(f'{number}.keras')\n"
         "    inputs = given['latents'] if network.input_shape[-1] == 10 else given['images']\n"
         "    np.save(f'{number}.npy', network(inputs))\n"
@@ -243,6 +253,21 @@ def test_in_float32_and_back():
     assert [layer.dtype_policy.name for layer in network.layers] == before
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "light"])
+def test_spectral_discriminators_that_look_at_the_whole_batch(architecture, precision):
+    network = _network("discriminator", architecture, normalisation="spectral", minibatch_std=True)
+    trains = for_training(network, precision)
+    _assert_near([trains(IMAGES)], [network(IMAGES)], 1e-6 if precision == "float32" else 0.05)
+    with in_float32(trains):
+        _assert_near([trains(IMAGES)], [network(IMAGES)], 1e-5)
+        _assert_near([trains(IMAGES, training=True)], [network(IMAGES, training=True)], 1e-5)
+    back = stock_copy(trains)
+    assert [type(layer) for layer in back.layers] == [type(layer) for layer in network.layers]
+    for mine, given in zip(back.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, given, rtol=1e-4, atol=1e-5)  # vectors moved alike
+
+
 class WrittenOut(keras.layers.BatchNormalization):
     """Keras' own is no measure here: its `moments` cut a term out of second derivatives with a `stop_gradient`."""
 
@@ -267,7 +292,7 @@ def _penalty_and_gradients(architecture, copied):
     gan = GAN(_network("generator", architecture), discriminator, r1_weight=10.0)
     weights = [w for w in discriminator.trainable_variables if "kernel" in w.path or "gamma" in w.path]
     with tf.GradientTape() as tape:
-        penalty = gan._penalty(tf.constant(IMAGES))
+        penalty = gan._penalty(tf.constant(IMAGES), tf.constant(IMAGES))
     return float(penalty), tape.gradient(penalty, weights)
 
 

@@ -3,10 +3,10 @@
 from keras import ops
 
 KINDS = ("colour", "translation", "cutout")
-WIDTH = 7  # random numbers that one image takes
+WIDTH = 10  # random numbers that one image takes
 
 
-def augment(images, uniforms, kinds=KINDS):
+def augment(images, uniforms, kinds=KINDS, probability=1.0):
     """Changes images at random, in ways through which gradients flow.
 
     The discriminator sees real and fake images alike through it, so it cannot learn a small data set by heart; and
@@ -18,8 +18,10 @@ def augment(images, uniforms, kinds=KINDS):
 
     Args:
         images: float `(batch, height, width, 3)` in [-1, 1].
-        uniforms: float32 `(batch, 7)` in [0, 1), the randomness: a pure function asks for it.
+        uniforms: float32 `(batch, 10)` in [0, 1), the randomness: a pure function asks for it.
         kinds: which of `"colour"`, `"translation"`, `"cutout"` to apply. Defaults to all.
+        probability: in [0, 1], with which each kind is applied to each image: a number or a scalar tensor. Defaults to
+            `1.0`.
 
     Returns:
         Images of the same shape and type; colours may leave [-1, 1] a little.
@@ -28,7 +30,7 @@ def augment(images, uniforms, kinds=KINDS):
         ValueError: a kind that there is not.
 
     Example:
-        >>> augment(images, keras.random.uniform((len(images), 7)), ("translation",)).shape
+        >>> augment(images, keras.random.uniform((len(images), 10)), ("translation",)).shape
         TensorShape([64, 64, 64, 3])
 
     Reference: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020.
@@ -36,16 +38,19 @@ def augment(images, uniforms, kinds=KINDS):
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ValueError(f"expected augmentations of {', '.join(KINDS)}; received {unknown[0]!r}")
-    if "colour" in kinds:
-        images = _colour(images, ops.cast(uniforms[:, :3], images.dtype))
-    if "translation" in kinds:
-        images = _translation(images, uniforms[:, 3:5])
-    if "cutout" in kinds:
-        images = _cutout(images, uniforms[:, 5:7])
+    always = isinstance(probability, int | float) and probability == 1
+    for number, (kind, apply, first, last) in enumerate(_STEPS):
+        if kind in kinds:
+            changed = apply(images, uniforms[:, first:last])
+            if not always:
+                chosen = ops.less(uniforms[:, 7 + number, None, None, None], probability)
+                changed = ops.where(chosen, changed, images)
+            images = changed
     return images
 
 
 def _colour(images, uniforms):
+    uniforms = ops.cast(uniforms, images.dtype)
     brightness, saturation, contrast = (uniforms[:, n, None, None, None] for n in range(3))
     images = images + brightness - 0.5
     grey = ops.mean(images, axis=-1, keepdims=True)
@@ -75,3 +80,7 @@ def _cutout(images, uniforms):
         inside.append(distance < side / 4)
     hole = ops.logical_and(inside[0][:, :, None, None], inside[1][:, None, :, None])
     return ops.where(hole, ops.zeros_like(images), images)
+
+
+# Kind, function, and which of the uniforms it takes; the last three decide whether each is applied.
+_STEPS = (("colour", _colour, 0, 3), ("translation", _translation, 3, 5), ("cutout", _cutout, 5, 7))

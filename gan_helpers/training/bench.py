@@ -32,7 +32,7 @@ def bench(image_size=64, base_filters=32, batch_size=32, *, seconds=3.0, rounds=
     takes its turn too: a step that is faster than it waits for data.
 
     Args:
-        image_size: side of the images in pixels, one of 32, 64, 128. Defaults to `64`.
+        image_size: side of the images in pixels, one of 32, 64, 128, 256. Defaults to `64`.
         base_filters: width of both networks. Defaults to `32`.
         batch_size: images in a step. Defaults to `32`.
         seconds: how long a turn takes, about. A configuration whose step takes over ten times as long (16 bits that

@@ -5,6 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from gan_helpers.models.layers import SpectralConv2D
+
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -90,6 +92,10 @@ class FusedConv2D(keras.layers.Conv2D):
         return super().convolution_op(inputs, kernel)
 
 
+class FusedSpectralConv2D(FusedConv2D, SpectralConv2D):
+    """`SpectralConv2D` likewise."""
+
+
 class FusedConv2DTranspose(keras.layers.Conv2DTranspose):
     """`Conv2DTranspose` that takes `doubling_convolution` where that is faster, likewise."""
 
@@ -129,6 +135,7 @@ def _handle(variable):
 FUSED = {
     keras.layers.BatchNormalization: FusedBatchNormalization,
     keras.layers.Conv2D: FusedConv2D,
+    SpectralConv2D: FusedSpectralConv2D,
     keras.layers.Conv2DTranspose: FusedConv2DTranspose,
 }
 
@@ -161,7 +168,11 @@ def for_training(network, precision="float32"):
 
 
 def stock_copy(network):
-    """A copy of a network in stock Keras layers and float32, with the same weights: what is saved for others."""
+    """A copy of a network in the layers it was built of and float32, with the same weights: what is saved for others.
+
+    For generators, and for most discriminators, those are stock Keras layers. Spectral normalisation and the
+    minibatch's standard deviation, which only discriminators have, stay what they are.
+    """
 
     stock = {fused: kind for kind, fused in FUSED.items()}
 
