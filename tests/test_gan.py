@@ -4,7 +4,9 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import GAN, discriminator_model, face_batches, generator_model
+from gan_helpers.models.augment import KINDS
 from gan_helpers.training.fused import PRECISIONS, for_training
+from gan_helpers.training.gan import RECENT, SIGNALS
 
 
 def _weights(network):
@@ -136,8 +138,8 @@ def test_compile_refuses(small_gan):
     gan, optimizer = small_gan(), keras.optimizers.Adam()
     with pytest.raises(ValueError, match="expected two optimizers"):
         gan.compile(optimizer, optimizer)
-    with pytest.raises(ValueError, match="expected a loss of non_saturating, probability; received 'hinge'"):
-        gan.compile(loss="hinge")
+    with pytest.raises(ValueError, match="expected a loss of non_saturating, .*, relativistic; received 'mse'"):
+        gan.compile(loss="mse")
 
 
 # Both networks from one pass, fused and in 16 bits
@@ -153,7 +155,8 @@ def _built(precision=None, kind=GAN, learning_rate=None, simultaneous=True, **ar
 
     def optimizer():
         chosen = keras.optimizers.SGD(learning_rate) if learning_rate else keras.optimizers.Adam(2e-4, beta_1=0.5)
-        return keras.optimizers.LossScaleOptimizer(chosen) if precision == "mixed_float16" else chosen
+        scaled = precision == "mixed_float16"  # a first scale that no gradient here overflows
+        return keras.optimizers.LossScaleOptimizer(chosen, initial_scale=64) if scaled else chosen
 
     gan = kind(*networks, seed=3, **arguments)
     gan.compile(optimizer(), optimizer(), simultaneous=simultaneous, jit_compile=False)
@@ -224,7 +227,7 @@ def test_every_kind_of_step_trains(real_batch, precision, simultaneous):
     before = [_weights_of_trainable(network) for network in (gan.generator, gan.discriminator)]
     for step in range(1, 6):
         if step == 3:
-            gan.augmentation, gan.r1_weight = ("colour", "translation", "cutout"), 1.0
+            gan.augmentation, gan.penalty_weights["r1_weight"] = ("colour", "translation", "cutout"), 1.0
         results = gan.train_step(tf.constant(real_batch[:8]))
         assert gan.step == step and int(gan.broken_at) == -1
         assert np.isfinite([float(value) for value in results.values()]).all()
@@ -236,7 +239,7 @@ def test_every_kind_of_step_trains(real_batch, precision, simultaneous):
 
 def test_penalty_is_added_to_the_discriminators_loss(real_batch):
     gan, without = _built(r1_weight=2.0), _built()
-    penalty = float(gan._penalty(tf.constant(real_batch)))
+    penalty = float(gan._penalty(tf.constant(real_batch), None))
     added = [float(each.train_step(tf.constant(real_batch))["d_loss"]) for each in (gan, without)]
     assert added[0] - added[1] == pytest.approx(penalty, rel=1e-2) and penalty > 0
 
@@ -276,11 +279,239 @@ def test_broken_at_is_the_first_broken_step(real_batch, broken):
         assert int(gan.broken_at) == (3 if step >= 3 else -1)
 
 
-def test_r1_is_refused_with_probabilities(small_gan):
-    with pytest.raises(ValueError, match="expected r1_weight 0 with a discriminator that gives prob.*received 0.1"):
+def test_penalties_are_refused_with_probabilities(small_gan):
+    with pytest.raises(ValueError, match="expected no penalty with a discriminator that gives prob.*'r1_weight': 0.1"):
         small_gan("probability", r1_weight=0.1)
 
 
 def test_unknown_augmentation(small_gan):
     with pytest.raises(ValueError, match="expected augmentations of colour, translation, cutout; received 'blur'"):
         small_gan(augmentation=("colour", "blur"))
+
+
+# Ingredients
+
+PENALTIES = ("r1_weight", "r2_weight", "gradient_penalty_weight")
+INGREDIENTS = {
+    "least squares": ({}, {}, {"loss": "least_squares"}),
+    "hinge and spectral": ({"normalisation": "spectral"}, {}, {"loss": "hinge"}),
+    "wasserstein and gradient penalty": (
+        {"normalisation": "none"}, {"gradient_penalty_weight": 10.0}, {"loss": "wasserstein"}),
+    "relativistic, R1 and R2": (
+        {"normalisation": "none"}, {"r1_weight": 1.0, "r2_weight": 1.0}, {"loss": "relativistic"}),
+    "lazy R1": ({}, {"r1_weight": 1.0, "penalty_every": 4}, {}),
+    "augmentation": ({}, {"augmentation": KINDS}, {}),
+    "adaptive augmentation": ({}, {"augmentation": KINDS, "augmentation_target": 0.6}, {}),
+    "label smoothing": ({}, {}, {"label_smoothing": 0.1}),
+    "minibatch standard deviation": ({"minibatch_std": True}, {}, {}),
+}  # fmt: skip
+
+
+def _with(network, gan, compiled, precision="float32", **shared):
+    keras.utils.set_random_seed(7)
+    shared = {"image_size": 32, "base_filters": 4} | shared
+    gan = GAN(
+        for_training(generator_model(10, **shared), precision),
+        for_training(discriminator_model(**shared, **network), precision),
+        seed=3,
+        **gan,
+    )
+    gan.compile(simultaneous=True, jit_compile=False, **compiled)
+    return gan
+
+
+@pytest.mark.parametrize("name", INGREDIENTS)
+def test_each_ingredient_trains(name, real_batch):
+    """50 steps on one batch: all stays finite, and the loss that the discriminator minimises falls."""
+    gan = _with(*INGREDIENTS[name])
+    real_images = tf.constant(real_batch)
+    train_step = tf.function(gan.train_step)
+    for _ in range(50):
+        results = train_step(real_images)
+    assert int(gan.broken_at) == -1 and gan.step == 50
+    assert np.isfinite([float(value) for value in results.values()]).all()
+    fake_images = gan.generator(np.random.default_rng(0).normal(size=(16, 10)).astype(np.float32))
+
+    def loss():
+        real_logits, fake_logits = (gan._discriminate(images, "real") for images in (real_images, fake_images))
+        return float(gan.d_loss(real_logits, fake_logits) + gan._penalty(real_images, fake_images))
+
+    if gan.adaptive:
+        gan.adaptive[0].assign(0.0)
+    first, learn = loss(), tf.function(lambda: gan._learn_to_tell(real_images, fake_images))
+    for _ in range(30):
+        learn()
+    gan.d_updates.assign_sub(30)  # the same augmentation as before
+    assert loss() < first
+
+
+def _smooth_discriminator():
+    """Finite differences would stumble over the kinks of ReLUs."""
+    keras.utils.set_random_seed(7)
+    inputs = x = keras.Input((32, 32, 3))
+    for filters in (4, 8):
+        x = keras.layers.Conv2D(filters, 4, 2, "same", activation="tanh", kernel_initializer="he_normal")(x)
+    return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_penalties_have_the_derivatives_of_finite_differences(penalty, precision, real_batch):
+    """A weight's gradient through the gradient by the image, whatever the precision of the rest."""
+    discriminator = for_training(_smooth_discriminator(), precision)
+    gan = GAN(generator_model(10, image_size=32, base_filters=4), discriminator, **{penalty: 3.0})
+    real_images, fake_images = tf.constant(real_batch[:4]), tf.constant(real_batch[4:8])
+    for weight in discriminator.trainable_variables[:3:2]:
+        direction = np.random.default_rng(0).normal(size=weight.shape).astype(np.float32)
+        direction /= np.linalg.norm(direction)
+        with tf.GradientTape() as tape:
+            value = gan._penalty(real_images, fake_images)
+        slope = float(tf.reduce_sum(tape.gradient(value, weight) * direction))
+        values, h = [], 0.01
+        for sign in (1, -1):
+            weight.assign_add(sign * h * direction)
+            values.append(float(gan._penalty(real_images, fake_images)))
+            weight.assign_sub(sign * h * direction)
+        assert slope == pytest.approx((values[0] - values[1]) / (2 * h), rel=0.01) and abs(slope) > 1e-3
+
+
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+def test_penalties_are_alike_in_every_precision(precision, real_batch):
+    def penalty(precision):
+        gan = _with({"normalisation": "none"}, dict.fromkeys(PENALTIES, 1.0), {}, precision)
+        return float(gan._penalty(tf.constant(real_batch[:8]), tf.constant(real_batch[8:])))
+
+    assert penalty(precision) == pytest.approx(penalty("float32"), rel=1e-4)
+
+
+def test_penalties_of_a_linear_discriminator_by_hand(real_batch):
+    """`w . x` has the slope `w` everywhere: each penalty is a number that can be worked out."""
+    inputs = keras.Input((32, 32, 3))
+    linear = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(keras.layers.Flatten()(inputs)))
+    squared = float((linear.get_weights()[0].astype(np.float64) ** 2).sum())
+    expected = {"r1_weight": squared / 2, "r2_weight": squared / 2, "gradient_penalty_weight": (squared**0.5 - 1) ** 2}
+    generator = generator_model(10, image_size=32, base_filters=4)
+    for name, value in expected.items():
+        gan = GAN(generator, linear, **{name: 5.0})
+        real_images, fake_images = tf.constant(real_batch[:8]), tf.constant(real_batch[8:])
+        assert float(gan._penalty(real_images, fake_images)) == pytest.approx(5 * value, rel=1e-4), name
+
+
+def test_penalties_now_and_then_are_as_many_times_as_strong(real_batch):
+    every, lazy = (_with({}, {"r1_weight": 2.0, "penalty_every": n}, {}) for n in (1, 4))
+    images = tf.constant(real_batch)
+    values = []
+    for step in range(8):
+        lazy.d_updates.assign(step)
+        values.append(float(tf.function(lazy._penalty)(images, images)))
+    assert values[1:4] == values[5:] == [0, 0, 0]
+    assert values[0] == values[4] == pytest.approx(4 * float(every._penalty(images, images)), rel=1e-5)
+
+
+def test_real_and_fake_images_pass_apart(real_batch):
+    """Batch statistics of the one do not reach the other: with other fake images, real logits stay the same."""
+    gan, seen = _with({}, {"r1_weight": 1.0, "r2_weight": 1.0}, {}), []
+    gan.d_loss = lambda real_logits, fake_logits: seen.append(real_logits) or tf.reduce_mean(fake_logits - real_logits)
+    for scale in (1.0, 0.1):
+        before = gan.discriminator.get_weights()
+        gan._learn_to_tell(tf.constant(real_batch), tf.constant(scale * real_batch))
+        gan.discriminator.set_weights(before)
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+def test_augmentation_does_not_reach_samples(real_batch):
+    """A discriminator step augments what it looks at; what the generator makes for others stays as it is."""
+    gan = _with({}, {"augmentation": KINDS}, {})
+    latents = np.random.default_rng(0).normal(size=(4, 10)).astype(np.float32)
+    before = gan.averaged_generator(latents).numpy()
+    gan.train_discriminator(tf.constant(real_batch))
+    np.testing.assert_array_equal(gan.averaged_generator(latents), before)
+
+
+@pytest.mark.parametrize(("logit", "direction"), [(5.0, 1), (-5.0, -1)])
+def test_adaptive_augmentation_follows_the_sign_of_real_images(logit, direction, small_gan):
+    gan = small_gan(augmentation=KINDS, augmentation_target=0.6)
+    strength, real_sign = gan.adaptive
+    strength.assign(0.4)
+    scores = tf.sigmoid(tf.fill((16, 1), logit))
+    for _ in range(10):
+        gan._adapt(scores)
+        gan.d_updates.assign_add(1)
+    assert float(real_sign) == pytest.approx(direction)
+    assert float(strength) == pytest.approx(0.4 + direction * 10 * 16 / 500_000, rel=1e-4)
+
+
+def test_adaptive_augmentation_stays_in_its_bounds(small_gan):
+    gan = small_gan(augmentation=KINDS, augmentation_target=0.6)
+    strength, _ = gan.adaptive
+    for start, score, end in ((0.8, 1.0, 0.8), (0.0, 0.0, 0.0)):
+        strength.assign(start)
+        gan.d_updates.assign(0)
+        gan._adapt(tf.fill((16, 1), score))
+        assert float(strength) == pytest.approx(end)
+
+
+def test_relativistic_generator_answers_real_images(real_batch):
+    """Its loss is that of the discriminator as it is after its own update, at the same real images."""
+    gan = _with({"normalisation": "none"}, {"r1_weight": 1.0}, {"loss": "relativistic"})
+    before = gan.generator.get_weights()
+    results = gan.train_step(tf.constant(real_batch))
+    latents = tf.random.stateless_normal((16, 10), [3, 0])
+    gan.generator.set_weights(before)
+    real, fake = (gan.discriminator(x, training=True) for x in (real_batch, gan.generator(latents, training=True)))
+    assert float(results["g_loss"]) == pytest.approx(float(tf.reduce_mean(tf.nn.softplus(real - fake))), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("network", "gan", "compiled", "message"),
+    [
+        ({}, {"gradient_penalty_weight": 10.0}, {}, "without batch normalisation for gradient_penalty_weight"),
+        ({}, {}, {"loss": "wasserstein"}, "bounded slope with wasserstein.*gradient_penalty_weight=10"),
+        ({}, {}, {"loss": "relativistic", "simultaneous": False}, "expected simultaneous=True with relativistic"),
+        ({}, {}, {"loss": "hinge", "label_smoothing": 0.1}, "expected label_smoothing 0 with hinge"),
+        ({}, {}, {"label_smoothing": 0.5}, r"expected label_smoothing in \[0, 0.5\); received 0.5"),
+        ({}, {"r1_weight": -1.0}, {}, "expected r1_weight of at least 0; received -1.0"),
+        ({}, {"penalty_every": 0}, {}, "expected penalty_every as a whole number of at least 1; received 0"),
+        ({}, {"augmentation_target": 0.6}, {}, "with kinds of augmentation to adapt; received 0.6 with none"),
+        ({}, {"augmentation": KINDS, "augmentation_target": 1.5}, {}, "expected augmentation_target in"),
+        (
+            {},
+            {"augmentation": KINDS, "augmentation_target": 0.6},
+            {"loss": "relativistic"},
+            "no augmentation_target with relativistic",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(network, gan, compiled, message):
+    with pytest.raises(ValueError, match=message):
+        gan = _with(network, gan, {})
+        gan.compile(**({"simultaneous": True} | compiled))
+
+
+def test_signals_are_kept_when_asked_for(small_gan, real_batch):
+    gan = small_gan()
+    gan.train_step(tf.constant(real_batch))
+    assert gan.signals is None
+    gan.keep_signals()
+    for _ in range(2):
+        results = gan.train_step(tf.constant(real_batch))
+    rows = gan.signals.numpy()
+    assert rows.shape == (RECENT, len(SIGNALS)) and np.isnan(rows[0]).all() and np.isnan(rows[3:]).all()
+    row = dict(zip(SIGNALS, rows[2], strict=True))
+    assert row["real_low"] == real_batch.min() and row["real_high"] == real_batch.max()
+    assert -1 <= row["fake_low"] < row["fake_high"] <= 1
+    assert 0 < row["fake_score"] < 1 and row["d_gradient_norm"] > 0 and row["g_gradient_norm"] > 0
+    assert set(results) == {"d_loss", "g_loss", "real_score", "fake_score"}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_signals_change_nothing_and_are_alike_in_every_precision(precision, real_batch):
+    watched, alone = _built(precision), _built(precision)
+    watched.keep_signals()
+    for gan in (watched, alone):
+        gan.train_step(tf.constant(real_batch))
+    assert _same(watched.generator.get_weights(), alone.generator.get_weights())
+    plain = _built("float32")
+    plain.keep_signals()
+    plain.train_step(tf.constant(real_batch))
+    np.testing.assert_allclose(watched.signals[0], plain.signals[0], rtol=0.1, atol=0.02)

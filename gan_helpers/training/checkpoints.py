@@ -26,7 +26,7 @@ def state(gan):
         "g_optimizer": gan.g_optimizer.variables,
         "d_optimizer": gan.d_optimizer.variables,
         "means": [variable for mean in gan.means for variable in mean.variables],
-        "updates": [gan.d_updates, gan.g_updates],
+        "updates": [gan.d_updates, gan.g_updates, *gan.adaptive],
     }
     return {
         f"{owner}/{number:03d}": variable

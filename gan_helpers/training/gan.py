@@ -1,11 +1,27 @@
 """`GAN`: one step of adversarial training, and the averaged generator."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from gan_helpers.models.augment import KINDS, WIDTH, augment
-from gan_helpers.models.losses import LOSSES, r1_penalty
+from gan_helpers.models.losses import (
+    LOSSES,
+    WITH_LABELS,
+    WITHOUT_ZERO,
+    gradient_penalty,
+    interpolated,
+    r1_penalty,
+    r2_penalty,
+    scores,
+)
 from gan_helpers.training.fused import FusedAdam, in_float32, stock_copy
+
+SIGNALS = ("d_loss", "g_loss", "real_score", "fake_score", "d_gradient_norm", "g_gradient_norm") + (
+    "real_low", "real_high", "fake_low", "fake_high")  # fmt: skip
+RECENT = 256  # steps whose signals are kept
+PARTS = ("real", "fake", "again", "real_again")  # passes through the discriminator, each with its own augmentation
 
 
 class GAN(keras.Model):
@@ -28,10 +44,19 @@ class GAN(keras.Model):
             it is shortened to a twentieth of the images seen, so that the first noise is soon forgotten.
             Defaults to `10_000`.
         augmentation: kinds of differentiable augmentation, see `augment`. Defaults to none.
+        augmentation_target: makes augmentation adaptive: each kind is applied with a probability that begins at 0 and
+            moves, by 1 in 500,000 images and up to 0.8, so that the mean sign of what the discriminator thinks of real
+            images (1: it is sure of all) stays at this target, in (0, 1); 0.6 is the paper's. Defaults to `None`:
+            always applied.
         r1_weight: weight of `r1_penalty` in the discriminator's loss, at least 0. Defaults to `0`, off.
+        r2_weight: weight of `r2_penalty`, likewise.
+        gradient_penalty_weight: weight of `gradient_penalty`, likewise.
+        penalty_every: take the penalties at one step in so many, as many times as strong: much cheaper, nearly as
+            good. Defaults to `1`.
 
     Raises:
-        ValueError: the two networks do not fit each other, or an augmentation that there is not.
+        ValueError: the two networks do not fit each other, an augmentation that there is not, or a choice that makes no
+            sense with another (each says why).
 
     Example:
         >>> gan = GAN(generator_model(100), discriminator_model())
@@ -40,11 +65,25 @@ class GAN(keras.Model):
         >>> faces = gan.averaged_generator(sample_latents(64))
 
     References: Goodfellow et al., "Generative Adversarial Networks", 2014; Yazici et al., "The Unusual Effectiveness
-    of Averaging in GAN Training", 2019; the shortened half-life: Karras et al., "Training Generative Adversarial
-    Networks with Limited Data", 2020.
+    of Averaging in GAN Training", 2019; the shortened half-life and adaptive augmentation: Karras et al., "Training
+    Generative Adversarial Networks with Limited Data", 2020; penalties now and then: Karras et al., "Analyzing and
+    Improving the Image Quality of StyleGAN", 2020.
     """
 
-    def __init__(self, generator, discriminator, *, seed=0, averaging_half_life=10_000, augmentation=(), r1_weight=0.0):
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        *,
+        seed=0,
+        averaging_half_life=10_000,
+        augmentation=(),
+        augmentation_target=None,
+        r1_weight=0.0,
+        r2_weight=0.0,
+        gradient_penalty_weight=0.0,
+        penalty_every=1,
+    ):
         super().__init__(name="gan")
         if generator.output_shape[1:] != discriminator.input_shape[1:]:
             raise ValueError(
@@ -58,43 +97,76 @@ class GAN(keras.Model):
         self.discriminator = discriminator
         self.averaged_generator = stock_copy(generator)
         self.averaged_generator.trainable = False
+        if augmentation_target is not None and not (augmentation and 0 < augmentation_target < 1):
+            raise ValueError(
+                f"expected augmentation_target in (0, 1), with kinds of augmentation to adapt; received "
+                f"{augmentation_target} with {augmentation or 'none'}; try 0.6 with {KINDS}"
+            )
+        weights = {"r1_weight": r1_weight, "r2_weight": r2_weight, "gradient_penalty_weight": gradient_penalty_weight}
+        for name, weight in weights.items():
+            if weight < 0:
+                raise ValueError(f"expected {name} of at least 0; received {weight}; 0 leaves the penalty out")
+        if not isinstance(penalty_every, int) or penalty_every < 1:
+            raise ValueError(f"expected penalty_every as a whole number of at least 1; received {penalty_every!r}")
+        if gradient_penalty_weight and _has(discriminator, "BatchNormalization"):
+            raise ValueError(
+                "expected a discriminator without batch normalisation for gradient_penalty_weight, which bounds the "
+                "slope at each image by itself, while batch normalisation makes each logit depend on all images; "
+                "received one with it; take normalisation='none' or 'spectral'"
+            )
         self.augmentation = tuple(augmentation)
-        self.r1_weight = r1_weight
+        self.augmentation_target = augmentation_target
+        self.penalty_weights = weights
+        self.penalty_every = penalty_every
         self.latent_dim = generator.input_shape[-1]
         self.seed = seed
         self.averaging_half_life = averaging_half_life
         self.d_updates = keras.Variable(0, dtype="int64", trainable=False, name="d_updates")
         self.g_updates = keras.Variable(0, dtype="int64", trainable=False, name="g_updates")
         self.broken_at = keras.Variable(-1, dtype="int64", trainable=False, name="broken_at")
+        self.adaptive = []  # how often to augment, and a running mean of real images' signs: state, where it is used
+        if augmentation_target is not None:
+            names = "augmentation_strength", "real_sign"
+            self.adaptive = [keras.Variable(0.0, dtype="float32", trainable=False, name=name) for name in names]
+        self.signals = None
         self.means = [keras.metrics.Mean(name) for name in ("d_loss", "g_loss", "real_score", "fake_score")]
         self.built = True
 
-    def compile(self, g_optimizer=None, d_optimizer=None, *, loss="non_saturating", simultaneous=False, **arguments):
+    def compile(
+        self,
+        g_optimizer=None,
+        d_optimizer=None,
+        *,
+        loss="non_saturating",
+        label_smoothing=0.0,
+        simultaneous=False,
+        **arguments,
+    ):
         """Sets how both networks learn.
 
         Args:
             g_optimizer: the generator's Keras optimizer. Defaults to `Adam(2e-4, beta_1=0.5)` (Radford et al. 2015).
             d_optimizer: the discriminator's, another object. Defaults to the same settings.
-            loss: `"non_saturating"` (default, for logits) or `"probability"` (for a sigmoid's output).
+            loss: a name in `LOSSES`: `"non_saturating"` (default), `"least_squares"`, `"hinge"`, `"wasserstein"`,
+                `"relativistic"`, or `"probability"` for a discriminator that ends in a sigmoid.
+            label_smoothing: one-sided smoothing of the real images' label, in [0, 0.5), see `non_saturating_d_loss`.
+                Defaults to `0.0`.
             simultaneous: make a step of `train_simultaneously` instead of the two alternating halves, which is
                 faster. Defaults to `False`.
             **arguments: passed on to `keras.Model.compile`. `jit_compile` defaults to `True` on a GPU and `False`
                 elsewhere, since XLA makes these networks slower on CPUs.
 
         Raises:
-            ValueError: a loss that there is not, one optimizer for both networks, or `r1_weight` with probabilities.
+            ValueError: a loss that there is not, one optimizer for both networks, or a choice that makes no sense with
+                another (each says why).
         """
         if loss not in LOSSES:
             raise ValueError(f"expected a loss of {', '.join(LOSSES)}; received {loss!r}")
+        self._check_loss(loss, label_smoothing, simultaneous)
         if g_optimizer is not None and g_optimizer is d_optimizer:
             raise ValueError(
                 "expected two optimizers; received the same object twice; "
                 "make one for each network, since an optimizer keeps slots for its own weights"
-            )
-        if self.r1_weight and loss == "probability":
-            raise ValueError(
-                f"expected r1_weight 0 with a discriminator that gives probabilities; received {self.r1_weight}; "
-                "the penalty is one on logits: leave its sigmoid out, and take another loss"
             )
         arguments.setdefault("jit_compile", bool(tf.config.list_physical_devices("GPU")))
         super().compile(**arguments)
@@ -103,8 +175,47 @@ class GAN(keras.Model):
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
         self.d_loss, self.g_loss = LOSSES[loss]
-        self.gives_probabilities = loss == "probability"
+        if label_smoothing:
+            self.d_loss = functools.partial(self.d_loss, label_smoothing=label_smoothing)
+        self.loss_name = loss
         self.simultaneous = simultaneous
+
+    def _check_loss(self, loss, label_smoothing, simultaneous):
+        if not 0 <= label_smoothing < 0.5:
+            raise ValueError(f"expected label_smoothing in [0, 0.5); received {label_smoothing}; try 0.1")
+        if label_smoothing and loss not in WITH_LABELS:
+            raise ValueError(
+                f"expected label_smoothing 0 with {loss}, which has no labels; received {label_smoothing}; "
+                f"leave it out, or take a loss of {', '.join(WITH_LABELS)}"
+            )
+        if loss == "probability" and any(self.penalty_weights.values()):
+            raise ValueError(
+                f"expected no penalty with a discriminator that gives probabilities; received {self.penalty_weights}; "
+                "the penalties are ones on logits: leave its sigmoid out, and take another loss"
+            )
+        if loss == "relativistic" and not simultaneous:
+            raise ValueError(
+                "expected simultaneous=True with relativistic, whose generator's loss needs real images too; received "
+                "False, where train_generator sees none; set it, or take another loss"
+            )
+        if loss in WITHOUT_ZERO and self.augmentation_target is not None:
+            raise ValueError(
+                f"expected no augmentation_target with {loss}, whose logits have no zero, so that their sign says "
+                f"nothing; received {self.augmentation_target}; leave it out, or take another loss"
+            )
+        bounded = any(self.penalty_weights.values()) or _has(self.discriminator, "Spectral")
+        if loss == "wasserstein" and not bounded:
+            raise ValueError(
+                "expected a discriminator of bounded slope with wasserstein, whose loss would fall without end; "
+                "received one with neither penalty nor spectral normalisation; try gradient_penalty_weight=10 with "
+                "normalisation='none', or normalisation='spectral'"
+            )
+
+    def keep_signals(self):
+        """From now on keeps the `SIGNALS` of the last `RECENT` steps, for who watches over the training."""
+        if self.signals is None:
+            self.signals = tf.Variable(tf.fill((RECENT, len(SIGNALS)), float("nan")), trainable=False, name="signals")
+            self.train_function = None  # is traced anew, with them
 
     @property
     def metrics(self):
@@ -127,6 +238,9 @@ class GAN(keras.Model):
         for mean in self.means:
             mean.update_state(results[mean.name])
         self._watch(results)
+        if self.signals is not None:
+            row = tf.stack([tf.cast(results[name], tf.float32) for name in SIGNALS])
+            self.signals.scatter_update(tf.IndexedSlices(row, (tf.convert_to_tensor(self.g_updates) - 1) % RECENT))
         return {mean.name: mean.result() for mean in self.means}
 
     def train_discriminator(self, real_images):
@@ -157,8 +271,8 @@ class GAN(keras.Model):
         with tf.GradientTape() as tape:
             g_loss = self.g_loss(self._discriminate(self.generator(latents, training=True), "again"))
             goal = self.g_optimizer.scale_loss(g_loss)
-        self._learn_to_pass(tape.gradient(goal, self.generator.trainable_variables), batch_size)
-        return {"g_loss": g_loss}
+        gradients = tape.gradient(goal, self.generator.trainable_variables)
+        return {"g_loss": g_loss} | self._learn_to_pass(gradients, batch_size)
 
     def train_simultaneously(self, real_images):
         """One update of both networks from one generator pass: the same images serve both networks' gradients.
@@ -180,42 +294,84 @@ class GAN(keras.Model):
         with tf.GradientTape() as g_tape:
             fake_images = self.generator(latents, training=True)
             results = self._learn_to_tell(real_images, tf.stop_gradient(fake_images))
-            g_loss = self.g_loss(self._discriminate(fake_images, "again"))
+            logits = [self._discriminate(fake_images, "again")]
+            if self.loss_name == "relativistic":
+                logits.append(tf.stop_gradient(self._discriminate(real_images, "real_again")))
+            g_loss = self.g_loss(*logits)
             goal = self.g_optimizer.scale_loss(g_loss)
-        self._learn_to_pass(g_tape.gradient(goal, self.generator.trainable_variables), batch_size)
-        return results | {"g_loss": g_loss}
+        gradients = g_tape.gradient(goal, self.generator.trainable_variables)
+        return results | {"g_loss": g_loss} | self._learn_to_pass(gradients, batch_size)
 
     def _learn_to_tell(self, real_images, fake_images):
         """The discriminator's update."""
         with tf.GradientTape() as tape:
             real_logits, fake_logits = self._discriminate(real_images, "real"), self._discriminate(fake_images, "fake")
-            d_loss = self.d_loss(real_logits, fake_logits) + self._penalty(real_images)
+            d_loss = self.d_loss(real_logits, fake_logits) + self._penalty(real_images, fake_images)
             goal = self.d_optimizer.scale_loss(d_loss)
         weights = self.discriminator.trainable_variables
-        self.d_optimizer.apply(tape.gradient(goal, weights), weights)
+        gradients = tape.gradient(goal, weights)
+        self.d_optimizer.apply(gradients, weights)
+        real_scores, fake_scores = scores(self.loss_name, real_logits, fake_logits)
+        if self.adaptive:
+            self._adapt(real_scores)
         self.d_updates.assign_add(1)
-        return {"d_loss": d_loss, "real_score": self._score(real_logits), "fake_score": self._score(fake_logits)}
+        results = {"d_loss": d_loss, "real_score": tf.reduce_mean(real_scores)}
+        results["fake_score"] = tf.reduce_mean(fake_scores)
+        if self.signals is not None:
+            results["d_gradient_norm"] = _norm(gradients, self.d_optimizer)
+            for name, images in (("real", real_images), ("fake", fake_images)):
+                results |= {f"{name}_low": tf.reduce_min(images), f"{name}_high": tf.reduce_max(images)}
+        return results
 
     def _learn_to_pass(self, gradients, batch_size):
         """The generator's update, and its average's."""
         self.g_optimizer.apply(gradients, self.generator.trainable_variables)
         self.g_updates.assign_add(1)
         self._update_average(batch_size)
+        return {} if self.signals is None else {"g_gradient_norm": _norm(gradients, self.g_optimizer)}
 
     def _discriminate(self, images, part):
         if self.augmentation:
             uniforms = tf.random.stateless_uniform((tf.shape(images)[0], WIDTH), self._seed(part))
-            images = augment(images, uniforms, self.augmentation)
+            probability = tf.convert_to_tensor(self.adaptive[0]) if self.adaptive else 1.0
+            images = augment(images, uniforms, self.augmentation, probability)
         return self.discriminator(images, training=True)
 
-    def _penalty(self, real_images):
-        """R1, in float32 whatever the precision: squares of gradients overflow in 16 bits."""
-        if not self.r1_weight:
+    def _adapt(self, real_scores):
+        """Augments more often while the discriminator is surer of real images than the target, else less often."""
+        strength, real_sign = self.adaptive
+        sign = tf.reduce_mean(tf.sign(tf.cast(real_scores, tf.float32) - 0.5))
+        real_sign.assign(tf.where(self.d_updates > 0, 0.9 * real_sign + 0.1 * sign, sign))
+        move = tf.sign(real_sign - self.augmentation_target) * tf.cast(tf.shape(real_scores)[0], tf.float32) / 500_000
+        strength.assign(tf.clip_by_value(strength + move, 0.0, 0.8))  # beyond 0.8 what is augmented leaks into samples
+
+    def _penalty(self, real_images, fake_images):
+        """The penalties' weighted sum, at one step in `penalty_every`."""
+        if not any(self.penalty_weights.values()):
             return 0.0
+        if self.penalty_every == 1:
+            return self._penalty_now(real_images, fake_images)
+        due = tf.equal(tf.convert_to_tensor(self.d_updates) % self.penalty_every, 0)
+        return tf.cond(due, lambda: self.penalty_every * self._penalty_now(real_images, fake_images), lambda: 0.0)
+
+    def _penalty_now(self, real_images, fake_images):
+        total = 0.0
+        if self.penalty_weights["r1_weight"]:
+            total += self.penalty_weights["r1_weight"] * r1_penalty(self._slopes(real_images, "real"))
+        if self.penalty_weights["r2_weight"]:
+            total += self.penalty_weights["r2_weight"] * r2_penalty(self._slopes(fake_images, "fake"))
+        if self.penalty_weights["gradient_penalty_weight"]:
+            uniforms = tf.random.stateless_uniform((tf.shape(real_images)[0], 1, 1, 1), self._seed("real")[::-1])
+            between = interpolated(real_images, fake_images, uniforms)
+            total += self.penalty_weights["gradient_penalty_weight"] * gradient_penalty(self._slopes(between, "real"))
+        return total
+
+    def _slopes(self, images, part):
+        """Each logit's gradient by its image, in float32 whatever the precision: squares overflow in 16 bits."""
         with tf.GradientTape() as tape, in_float32(self.discriminator):
-            tape.watch(real_images)
-            total = tf.reduce_sum(self.discriminator(real_images, training=True))
-        return self.r1_weight * r1_penalty(tape.gradient(total, real_images))
+            tape.watch(images)
+            total = tf.reduce_sum(self._discriminate(images, part))
+        return tape.gradient(total, images)
 
     def _watch(self, results):
         """Notes the first step at which a loss or a weight stopped being finite; callbacks read it when they like."""
@@ -239,9 +395,15 @@ class GAN(keras.Model):
 
     def _seed(self, part):
         """The seed of a part's augmentation at this step, apart from those of latents and of other parts."""
-        number = ("real", "fake", "again").index(part)
-        updates = self.g_updates if part == "again" else self.d_updates
-        return tf.stack([tf.constant(-1 - self.seed, tf.int64), 3 * tf.convert_to_tensor(updates) + number])
+        updates = self.g_updates if part.endswith("again") else self.d_updates
+        number = len(PARTS) * tf.convert_to_tensor(updates) + PARTS.index(part)
+        return tf.stack([tf.constant(-1 - self.seed, tf.int64), number])
 
-    def _score(self, logits):
-        return tf.reduce_mean(logits if self.gives_probabilities else tf.sigmoid(logits))
+
+def _norm(gradients, optimizer):
+    """Of all gradients together, without the scale that keeps float16's small ones alive."""
+    return tf.linalg.global_norm(gradients) / tf.cast(optimizer.scale_loss(1.0), tf.float32)
+
+
+def _has(network, kind):
+    return any(kind in type(layer).__name__ for layer in network.layers)
