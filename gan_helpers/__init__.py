@@ -29,9 +29,13 @@ _HOME_OF = {
     "discriminator_model": "models.networks",
     "Recipe": "models.recipes",
     "RECIPES": "models.recipes",
+    "read_recipe": "models.recipes",
     "augment": "models.augment",
     "GAN": "training.gan",
     "for_training": "training.fused",
+    "build_gan": "training.train",
+    "HealthMonitor": "training.health",
+    "diagnose": "training.conditions",
     "Run": "training.runs",
     "train": "training.train",
     "load_generator": "training.runs",
@@ -44,6 +48,7 @@ _HOME_OF = {
     "interpolate": "visualization.plots",
     "save_animation": "visualization.plots",
     "compare_runs": "visualization.compare",
+    "plot_health": "visualization.health",
 }
 __all__ = sorted(_HOME_OF)
 

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 from gan_helpers import quiet_start
+from gan_helpers.models.recipes import RECIPES
 
 
 def main(arguments=None):
@@ -66,7 +67,7 @@ def _parser():
         "--image-size",
         type=int,
         default=64,
-        choices=(32, 64, 128),
+        choices=(32, 64, 128, 256),
         help="side of the faces in pixels (default: %(default)s)",
     )
     train.add_argument(
@@ -76,7 +77,11 @@ def _parser():
     train.add_argument("--minutes", type=float, help="stop after so many minutes of training")
     train.add_argument("--output", metavar="RUN", type=Path, help="folder of the run (default: runs/ and a name)")
     train.add_argument(
-        "--recipe", default="quick", help="named settings: quick, dcgan_2015, script_32 (default: %(default)s)"
+        "--recipe",
+        default="quick",
+        metavar="NAME[,FIELD=VALUE…]",
+        help=f"named settings: {', '.join(RECIPES)}; fields of it may be changed, as in "
+        "quick,loss=hinge,d_normalisation=spectral (default: %(default)s)",
     )
     train.add_argument("--base-filters", type=int, help="width of both networks (default: the recipe's)")
     train.add_argument("--batch-size", type=int, help="images in a step (default: the recipe's)")
@@ -105,6 +110,10 @@ def _parser():
     train.add_argument(
         "--deterministic", action="store_true",
         help="the same bits each time, and after a stop those of a run never stopped",
+    )  # fmt: skip
+    train.add_argument(
+        "--health", action=argparse.BooleanOptionalAction, default=True,
+        help="watch over the training and name what goes wrong (default: on)",
     )  # fmt: skip
     train.add_argument("--tensorboard", action="store_true", help="also write curves and samples for TensorBoard")
     train.add_argument(
@@ -163,7 +172,7 @@ def _parser():
     compare.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     bench = add("bench", _bench, "Measure the speed of training on this machine, and say what to set.")
     bench.add_argument(
-        "--image-size", type=int, default=64, choices=(32, 64, 128),
+        "--image-size", type=int, default=64, choices=(32, 64, 128, 256),
         help="side of the faces in pixels (default: %(default)s)",
     )  # fmt: skip
     bench.add_argument("--base-filters", type=int, default=32, help="width of both networks (default: %(default)s)")
@@ -217,20 +226,20 @@ def _prepare(options):
 
 
 def _train(options):
-    from dataclasses import replace
-
-    from gan_helpers.models.recipes import RECIPES
-
     # The data first: what is wrong with a folder is said at once, before TensorFlow takes its seconds to load.
-    prepared = _faces(options.data, options.slice, options.image_size, options, options.count)
+    whole = _faces(options.data, None, options.image_size, options, options.count)
+    prepared, unseen = whole, None
+    if options.slice:
+        prepared = whole.part(*options.slice)
+        start, stop, _ = slice(*options.slice).indices(len(whole.images))
+        kept_back = max(whole.images[:start], whole.images[stop:], key=len)
+        unseen = kept_back if len(kept_back) >= 16 else None
     with quiet_start():
         from gan_helpers.training.train import train
 
     changed = {name: getattr(options, name) for name in ("base_filters", "batch_size", "simultaneous")}
     changed = {name: value for name, value in changed.items() if value is not None}
-    recipe = options.recipe
-    if changed and recipe in RECIPES:
-        recipe = replace(RECIPES[recipe], **changed)
+    recipe = ",".join([options.recipe, *(f"{name}={value}" for name, value in changed.items())])
     trained = train(
         prepared,
         options.output,
@@ -244,6 +253,8 @@ def _train(options):
         keep=options.keep,
         working_copy=options.working_copy,
         tensorboard=options.tensorboard,
+        health=options.health,
+        unseen=unseen,
         sample_path=options.sample_path,
         sample_every=options.sample_every,
         checkpoint_seconds=options.checkpoint_seconds,

@@ -8,7 +8,7 @@ import pytest
 
 from gan_helpers import Recipe, Run, generate_images, load_generator, prepare_images, train
 from gan_helpers.training.checkpoints import state
-from gan_helpers.training.train import _build
+from gan_helpers.training.train import build_gan
 
 RECIPE = Recipe(base_filters=4, latent_dim=10, batch_size=16, simultaneous=True)
 FILES = (
@@ -62,7 +62,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gan(good):
-    return _build(RECIPE, 32, 0, "float32", None)
+    return build_gan(RECIPE, 32, 0, "float32", None)
 
 
 def _same_files(before, folder):

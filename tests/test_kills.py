@@ -15,7 +15,7 @@ import pytest
 
 from gan_helpers import Recipe, Run, load_generator, prepare_images
 from gan_helpers.training.checkpoints import state
-from gan_helpers.training.train import _build
+from gan_helpers.training.train import build_gan
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT, STEPS = 160, 60  # 10 steps an epoch
@@ -152,7 +152,7 @@ def _arrays(file):
 
 def _gan_of(settings):
     recipe = Recipe(**{field.name: settings[field.name] for field in dataclasses.fields(Recipe)})
-    return _build(recipe, settings["image_size"], settings["seed"], settings["precision"], None)
+    return build_gan(recipe, settings["image_size"], settings["seed"], settings["precision"], None)
 
 
 def test_killed_at_random_steps(trained, whole, record_property, capsys):

@@ -147,7 +147,7 @@ def _few(folder):
         (None, ["--image-size", "48"], 2, "invalid choice: '?48'? \\(choose from '?32'?, '?64'?, '?128'?\\)"),
         (None, ["--crop", "1,2,3"], 2, "expected left,top,right,bottom, such as 9,25,79,95; received '1,2,3'"),
         (None, ["--crop", "0,0,9,20"], 1, "make both sides equal"),
-        (None, ["--recipe", "magic"], 1, "expected a recipe of quick, dcgan_2015, script_32; received 'magic'"),
+        (None, ["--recipe", "magic"], 1, "expected a recipe of quick, .*; received 'magic'"),
         (None, ["--epochs", "0"], 1, "expected epochs above 0; received 0"),
         (None, ["--epochs", "many"], 2, "invalid int value: 'many'"),
         (None, ["--output", "/proc/nowhere"], 1, "check that the path can be written"),

@@ -10,21 +10,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tqdm import tqdm
 
 from gan_helpers.data.batches import face_batches, steps_per_epoch
+from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.images import PreparedImages, prepare_images
 from gan_helpers.models.networks import discriminator_model, generator_model
-from gan_helpers.models.recipes import RECIPES
+from gan_helpers.models.recipes import read_recipe
 from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, StopWhenBroken, StopWhenTold
 from gan_helpers.training.files import write_whole
 from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
 from gan_helpers.training.gan import GAN
+from gan_helpers.training.health import HealthMonitor
 from gan_helpers.training.precision import hardware_precision
 from gan_helpers.training.runs import Run
 from gan_helpers.training.tensorboard import WriteTensorBoard
 from gan_helpers.training.working_copy import FlushWorkingCopy, fetch, flush_to
 from gan_helpers.visualization.plots import generate_images, image_grid, sample_latents
 
+UNSEEN, UNSEEN_SEED = 64, 2**31  # faces that no run trains on
 COLAB_DRIVE, COLAB_DISK = Path("/content/drive"), Path("/content/runs")
 
 
@@ -75,6 +79,8 @@ def train(
     working_copy=None,
     flush_seconds=300.0,
     tensorboard=False,
+    health=True,
+    unseen=None,
     callbacks=(),
     cache=None,
     progress=None,
@@ -85,11 +91,13 @@ def train(
     Args:
         data: a folder of pictures, `"drawn"` (default), or `PreparedImages`.
         output: folder of the run. Defaults to `runs/` and a name made of data, size, recipe and seed.
-        image_size: side of the faces, 32, 64 or 128 pixels; that of `PreparedImages`, where given. Defaults to `64`.
+        image_size: side of the faces, 32, 64, 128 or 256 pixels; that of `PreparedImages`, where given. Defaults to
+            `64`.
         epochs: passes over the data at which to end, counted from the run's beginning. Defaults to `30` where
             `minutes` is not given either.
         minutes: stop after so many minutes of training in this call.
-        recipe: a name in `RECIPES` or a `Recipe`. Defaults to `"quick"`.
+        recipe: a name in `RECIPES`, which changes may follow (`"quick,loss=hinge"`, see `read_recipe`), or a `Recipe`.
+            Defaults to `"quick"`.
         seed: seed of weights, latents and the order of the data. Defaults to `0`.
         crop: `(left, top, right, bottom)` in pixels of each picture; `None` cuts the central square.
         count: how many faces to draw, for `"drawn"` alone. Defaults to `8000`.
@@ -109,6 +117,9 @@ def train(
             Google Drive, defaults to a folder on the machine's own disk.
         flush_seconds: seconds between copies from there to `output`: what a disconnect costs. Defaults to `300`.
         tensorboard: write scalars and sample grids to the run's `tensorboard/`. Defaults to `False`.
+        health: watch over the training with a `HealthMonitor`, which names what goes wrong. Defaults to `True`.
+        unseen: uint8 pictures that are not trained on, from which it tells a discriminator that learns its pictures by
+            heart. Defaults to newly drawn faces for `"drawn"`, else to none.
         callbacks: further Keras callbacks.
         cache: folder of prepared pictures, see `prepare_images`.
         progress: file to draw the progress bar to. Defaults to stderr.
@@ -148,7 +159,7 @@ def train(
             report(f"skipped {file}: {reason}")
     steps = steps_per_epoch(len(prepared.images), recipe.batch_size)
     goal = None if epochs is None else epochs * steps
-    output = Path(output or Path("runs") / f"{prepared.source}-{image_size}px-{named}-seed{seed}")
+    output = Path(output or Path("runs") / f"{prepared.source}-{image_size}px-{_file_name(named)}-seed{seed}")
     working_copy = _working_copy(output, working_copy)
     if working_copy is not None and fetch(output, working_copy):
         report(f"copied {output} to {working_copy}")
@@ -168,7 +179,7 @@ def train(
     stop = StopWhenTold(minutes)
     try:
         stop.listen()
-        gan = _build(recipe, image_size, seed, precision, settings.get("planned_steps"))
+        gan = build_gan(recipe, image_size, seed, precision, settings.get("planned_steps"))
         start = run.restore(gan)
         at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
         report(f"run: {output} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
@@ -176,6 +187,7 @@ def train(
         latents = sample_latents(64, recipe.latent_dim, seed=seed)
         watchers = [
             ProgressBar(recipe.batch_size, goal, minutes, progress),
+            *([_monitor(prepared, unseen, recipe.batch_size, run.folder, report)] if health else []),
             StopWhenBroken(),
             DrawSamples(latents, steps, directory=directory, name=name, every=sample_every),
             *callbacks,
@@ -201,6 +213,17 @@ def train(
         run.close()
     samples = Path(directory) if template else output / "samples"
     return Trained(gan, run, output, prepared, steps, stop.interrupted, output / "faces.png", samples)
+
+
+def _monitor(prepared, unseen, batch_size, folder, report):
+    if unseen is None and prepared.source == "drawn":
+        unseen = draw_faces(UNSEEN, prepared.images.shape[1], seed=UNSEEN_SEED)[0]
+
+    def say(line):
+        with tqdm.external_write_mode():  # above the progress bar
+            report(line)
+
+    return HealthMonitor(prepared.images, unseen=unseen, batch_size=batch_size, folder=folder, report=say)
 
 
 def _fit(gan, images, recipe, goal, steps, per_execution, callbacks):
@@ -244,16 +267,43 @@ class _Within(keras.callbacks.Callback):
         self.on_train_batch_end = whole.on_train_batch_end
 
 
-def _build(recipe, image_size, seed, precision, planned_steps):
+def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None):
+    """A compiled `GAN` of a `Recipe`, as `train` makes it.
+
+    Args:
+        recipe: a `Recipe`.
+        image_size: side of the faces in pixels.
+        seed: seed of weights and latents. Defaults to `0`.
+        precision: see `for_training`. Defaults to `"float32"`.
+        planned_steps: length over which the learning rates fall. Defaults to `None`: they stay.
+
+    Returns:
+        A `GAN`.
+
+    Raises:
+        ValueError: settings that make no sense.
+
+    Example:
+        >>> gan = build_gan(RECIPES["quick"], 32)
+        >>> gan.fit(face_batches(images, 32), steps_per_epoch=100, shuffle=False)
+    """
     keras.utils.set_random_seed(seed)
     shared = {"image_size": image_size, "base_filters": recipe.base_filters, "architecture": recipe.architecture}
+    generator = generator_model(recipe.latent_dim, **shared, normalisation=recipe.g_normalisation)
+    discriminator = discriminator_model(
+        **shared, normalisation=recipe.d_normalisation, minibatch_std=recipe.minibatch_std
+    )
     gan = GAN(
-        for_training(generator_model(recipe.latent_dim, **shared), precision),
-        for_training(discriminator_model(**shared), precision),
+        for_training(generator, precision),
+        for_training(discriminator, precision),
         seed=seed,
         averaging_half_life=recipe.averaging_half_life,
         augmentation=recipe.augmentation,
+        augmentation_target=recipe.augmentation_target,
         r1_weight=recipe.r1_weight,
+        r2_weight=recipe.r2_weight,
+        gradient_penalty_weight=recipe.gradient_penalty_weight,
+        penalty_every=recipe.penalty_every,
     )
 
     def optimizer(rate):
@@ -266,6 +316,7 @@ def _build(recipe, image_size, seed, precision, planned_steps):
         optimizer(recipe.g_learning_rate),
         optimizer(recipe.d_learning_rate),
         loss=recipe.loss,
+        label_smoothing=recipe.label_smoothing,
         simultaneous=recipe.simultaneous,
     )
     return gan
@@ -299,12 +350,15 @@ def _working_copy(output, working_copy):
     return COLAB_DISK / output.name if on_drive else None
 
 
+def _file_name(recipe):
+    return recipe.replace(",", "-").replace("=", "-")
+
+
 def _checked_recipe(recipe, image_size):
     if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise ValueError(f"expected a recipe of {', '.join(RECIPES)}; received {recipe!r}")
-        recipe = RECIPES[recipe]
-    discriminator_model(image_size=image_size, base_filters=1, architecture=recipe.architecture)  # refuses bad sizes
+        recipe = read_recipe(recipe)
+    # The narrowest networks, made and thrown away, refuse what makes no sense before anything is written.
+    build_gan(dataclasses.replace(recipe, base_filters=1), image_size)
     return recipe
 
 
