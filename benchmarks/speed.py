@@ -231,7 +231,13 @@ def work(settings):
     if settings["system"] == "facts":
         print(json.dumps(_facts(settings)), file=answers, flush=True)
         return
-    makers = {"ours": our_step, "start": our_step, "tf_tutorial": tutorial_step, "peak": matrix_product}
+    makers = {
+        "ours": our_step,
+        "start": our_step,
+        "recipe": recipe_step,
+        "tf_tutorial": tutorial_step,
+        "peak": matrix_product,
+    }
     step = makers[settings["system"]](settings)
     for _ in range(1 if settings["system"] == "start" else 5):
         float(step())
@@ -261,6 +267,20 @@ def our_step(settings):
     if settings["precision"] == "mixed_float16":
         optimizers = [keras.optimizers.LossScaleOptimizer(optimizer) for optimizer in optimizers]
     gan.compile(*optimizers, simultaneous=settings["simultaneous"])
+    real_images, train = _real_images(settings), tf.function(gan.train_step)
+    return lambda: train(real_images)["d_loss"]
+
+
+def recipe_step(settings):
+    """`our_step` for a recipe, as `train` builds it."""
+    import tensorflow as tf
+
+    from gan_helpers.models.recipes import read_recipe
+    from gan_helpers.training.train import build_gan
+
+    gan = build_gan(read_recipe(settings["recipe"]), settings["image_size"], precision=settings["precision"])
+    if settings.get("signals"):
+        gan.keep_signals()
     real_images, train = _real_images(settings), tf.function(gan.train_step)
     return lambda: train(real_images)["d_loss"]
 
