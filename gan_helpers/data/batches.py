@@ -67,4 +67,7 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True):
         return batch
 
     stream = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    return stream.map(pick, num_parallel_calls=2, deterministic=True).prefetch(4)
+    stream = stream.map(pick, num_parallel_calls=2, deterministic=True).prefetch(4)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # nothing is to be tuned, and the end may wait for its ever longer sleep
+    return stream.with_options(options)
