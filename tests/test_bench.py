@@ -114,7 +114,7 @@ def test_ctrl_c_before_anything_was_measured(monkeypatch):
         ({"seconds": 0}, "expected seconds above 0; received 0; leave it out"),
         ({"rounds": 0}, "expected rounds above 0; received 0"),
         ({"batch_size": -1}, "expected batch_size above 0; received -1"),
-        ({"image_size": 48}, "expected image_size 32 or 64 or 128 for dcgan; received 48"),
+        ({"image_size": 48}, "expected image_size 32 or 64 or 128 or 256 for dcgan; received 48"),
         ({"base_filters": 0}, "expected base_filters as a whole number of at least 1; received 0"),
     ],
 )
