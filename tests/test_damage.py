@@ -14,7 +14,7 @@ RECIPE = Recipe(base_filters=4, latent_dim=10, batch_size=16, simultaneous=True)
 FILES = (
     "settings.json", "history.csv", "timing.csv", "generator.keras", "faces.png", ".lock",
     "checkpoints/step_00000006.npz", "checkpoints/step_00000008.npz",
-    "samples/epoch_0.png", "samples/epoch_1.png", "samples/epoch_2.png",
+    "samples/epoch_0.png", "samples/epoch_1.png", "samples/epoch_2.png", "health.csv", "health.png",
 )  # fmt: skip
 DAMAGES = {
     "deleted": None,
@@ -88,7 +88,8 @@ def test_damaged_file(name, damage, good, gan, tmp_path):
         assert np.array_equal(generate_images(load_generator(folder), 4), faces)
     assert _same_files(before, folder)
 
-    wholly = damage in ("deleted", "emptied", "cut at 5 tenths")  # these by `train` itself, the rest by its first steps
+    # These by `train` itself, the rest by its first steps.
+    wholly = name == "health.csv" or damage in ("deleted", "emptied", "cut at 5 tenths")
     if name == "settings.json":
         with pytest.raises(ValueError, match="settings.json"):
             _train(folder)

@@ -69,12 +69,12 @@ class HealthMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         step = self.model.step
-        self.looks = [look for look in self.looks or self._known() if look["step"] <= step]
-        self.diagnosis = diagnose(self.looks)
         if self._network_pass is None:
             self._began = step  # what a run did before, in another process, has left no signals
             self._latents = tf.constant(sample_latents(SAMPLES, self.model.latent_dim, seed=self.model.seed))
             self._network_pass = tf.function(self._pass)
+        self.looks = [look for look in self.looks or self._known() if look["step"] <= step]
+        self.diagnosis = diagnose(self.looks)
         if not self.looks:
             self._look()
 
@@ -96,11 +96,14 @@ class HealthMonitor(keras.callbacks.Callback):
         return plot_health(self.looks, self.diagnosis)
 
     def _look(self):
-        self.looks.append(self._progress() | self._signals() | self._pictures())
+        self.looks.append(self._seen())
         before, self.diagnosis = self.diagnosis, diagnose(self.looks)
         if self.diagnosis.condition != before.condition:
             self.report(f"health: {self.diagnosis}")
             self._draw()
+
+    def _seen(self):
+        return self._progress() | self._signals() | self._pictures()
 
     def _progress(self):
         step, batch = self.model.step, self.batch_size or float("nan")
@@ -170,7 +173,10 @@ class HealthMonitor(keras.callbacks.Callback):
         if self.file is None:
             return []
         try:
-            return read_table(self.file)
+            known = read_table(self.file)
+            if known and set(known[0]) != set(self._seen()):
+                raise ValueError(f"expected other columns in '{self.file}'; received {', '.join(known[0])}")
+            return known
         except ValueError as error:
             self.report(f"health: what was seen before is lost, the looks begin anew ({error})")
             return []
