@@ -8,8 +8,9 @@ import tensorflow as tf
 from benchmarks.health import EXPECTED, cases, first_alarm
 from gan_helpers.data.batches import face_batches
 from gan_helpers.data.drawn_faces import draw_faces
+from gan_helpers.training import health
 from gan_helpers.training.conditions import CONDITIONS, THRESHOLDS, Diagnosis, diagnose
-from gan_helpers.training.health import HealthMonitor
+from gan_helpers.training.health import CALM, HealthMonitor
 from gan_helpers.visualization.health import plot_health
 
 STATE = {"batch_size": 32.0, "g_batch_norm": 1.0, "d_batch_norm": 1.0, "real_saturated": 0.0, "saturated": 0.01}
@@ -198,6 +199,21 @@ def test_a_damaged_table_is_said_and_left_behind(small_gan, faces, unseen, tmp_p
     monitor, lines = _monitor(faces, unseen, folder=tmp_path)
     _fit(small_gan(), faces, 4, monitor)
     assert len(lines) == 1 and "the looks begin anew" in lines[0] and len(monitor.looks) == 2
+
+
+@pytest.mark.parametrize(("calm", "expected"), [(CALM - 1, "mode collapse"), (CALM, "healthy")])
+def test_an_alarm_stands_until_all_has_been_calm(small_gan, faces, unseen, monkeypatch, calm, expected):
+    """Also for a monitor that reads the looks from a table."""
+    alarm = Diagnosis("mode collapse", 1, 4)
+    monkeypatch.setattr(health, "diagnose", lambda looks: alarm if len(looks) == 3 else Diagnosis())
+    monitor, lines = _monitor(faces, unseen, every=1)
+    _fit(small_gan(), faces, 2 + calm, monitor)  # the first look is before the first step
+    assert len(monitor.looks) == 3 + calm and monitor.diagnosis.condition == expected
+    assert [line[:21] for line in lines] == ["health: mode collapse", "health: healthy"][: 1 + (calm >= CALM)]
+    again, _ = _monitor(faces, unseen)
+    again.looks = monitor.looks
+    again._find_again()
+    assert again.diagnosis.condition == expected
 
 
 def test_without_unseen_pictures(small_gan, faces):

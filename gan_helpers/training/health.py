@@ -8,13 +8,14 @@ import tensorflow as tf
 
 from gan_helpers.metrics.pixels import contrast, diversity, nyquist_power, saturated_share, sharpness
 from gan_helpers.models.losses import scores
-from gan_helpers.training.conditions import diagnose
+from gan_helpers.training.conditions import HEALTHY, diagnose
 from gan_helpers.training.files import read_table, table_bytes, write_whole
 from gan_helpers.training.gan import RECENT, SIGNALS
 from gan_helpers.visualization.health import plot_health
 from gan_helpers.visualization.plots import sample_latents
 
 SAMPLES, REALS = 32, 64  # pictures in a look: made with fixed latents, and real ones (as many unseen)
+CALM = 20  # looks without an alarm after which a training counts as healthy again
 POOL = 2048  # of so many pictures real ones are taken by turns
 COLUMNS = ("step", "images", "epochs", "batch_size")  # first columns of health.csv
 LOWEST, HIGHEST = ("real_low", "fake_low"), ("real_high", "fake_high")
@@ -26,7 +27,7 @@ class HealthMonitor(keras.callbacks.Callback):
     Every few steps it takes a look: the losses, scores and gradients since the last one, the size of the weights, the
     samples' diversity, sharpness and grid next to real pictures', and how the discriminator judges pictures that it
     never saw. `diagnose` reads the looks. What it finds is reported in one line when it changes, and kept with
-    a panel of charts in the run's folder. The training stays the same, bit by bit, and takes less than 2 % longer.
+    a panel of charts in the run's folder; an alarm stands until 20 looks in a row were healthy. The training stays the same, bit by bit, and takes less than 2 % longer.
 
     Args:
         real_images: uint8 `(count, height, width, 3)`, the pictures that are trained on.
@@ -59,7 +60,7 @@ class HealthMonitor(keras.callbacks.Callback):
         self.real = _checked(real_images, "real_images", 2)
         self.unseen = None if unseen is None else _checked(unseen, "unseen", 16)
         self.file = None if folder is None else Path(folder) / "health.csv"
-        self.looks, self.diagnosis = [], diagnose([])
+        self.looks, self.diagnosis, self._calm = [], diagnose([]), 0
         self._reference = _pixels(_some(self.real, 0))
         self._network_pass = None
 
@@ -74,7 +75,7 @@ class HealthMonitor(keras.callbacks.Callback):
             self._latents = tf.constant(sample_latents(SAMPLES, self.model.latent_dim, seed=self.model.seed))
             self._network_pass = tf.function(self._pass)
         self.looks = [look for look in self.looks or self._known() if look["step"] <= step]
-        self.diagnosis = diagnose(self.looks)
+        self._find_again()
         if not self.looks:
             self._look()
 
@@ -97,10 +98,22 @@ class HealthMonitor(keras.callbacks.Callback):
 
     def _look(self):
         self.looks.append(self._seen())
-        before, self.diagnosis = self.diagnosis, diagnose(self.looks)
+        before, found = self.diagnosis, diagnose(self.looks)
+        self._calm = self._calm + 1 if found.condition == HEALTHY else 0
+        if found.condition != HEALTHY or self._calm >= CALM:
+            self.diagnosis = found
         if self.diagnosis.condition != before.condition:
             self.report(f"health: {self.diagnosis}")
             self._draw()
+
+    def _find_again(self):
+        """The diagnosis that looks from before led to."""
+        self.diagnosis, self._calm = diagnose([]), 0
+        for number in range(len(self.looks), max(0, len(self.looks) - CALM), -1):
+            found = diagnose(self.looks[:number])
+            if found.condition != HEALTHY:
+                self.diagnosis, self._calm = found, len(self.looks) - number
+                return
 
     def _seen(self):
         return self._progress() | self._signals() | self._pictures()

@@ -192,8 +192,8 @@ for name, run in (("50 times", too_fast), ("usual", deep)):
 
 # %% [markdown]
 # Within 50 steps the weights outgrow what they were; the alarm is for that moment. Batch normalisation keeps such a run
-# alive, as it divides by what has grown. That makes this failure a treacherous one: its faces are there sooner and look
-# crisp, but they lie under a grid, two backgrounds do for all, and KID (notebook 05) puts them much further from drawn faces.
+# alive, as it divides by what has grown. That makes this failure a treacherous one: its faces are there sooner and
+# have more contrast, but they are harsh, lie under a grid, and KID (notebook 05) puts them much further from drawn faces.
 # **Mend:** $2 \cdot 10^{-4}$, on the right. It is a safe rate, not the best one: a few times as much can be better
 # in a short run. Measure.
 #
@@ -223,8 +223,8 @@ faded = attempt(deep_steps, large_faces, **deep_and_bare)
 beside(faded, deep, ("contrast", "diversity"))
 
 # %% [markdown]
-# Where hardly any signal arrives, the gradient that comes back is no better. In the end the
-# samples are strong (here all red), but diversity stays near 0: all latents give the same. **Mend:** batch normalisation in
+# Where hardly any signal arrives, the gradient that comes back is no better. Contrast comes and
+# goes, but diversity stays near 0: all latents give the same. **Mend:** batch normalisation in
 # both networks, the usual run on the right, or light ones, with R1 (next section).
 #
 # ## Discriminator wins
