@@ -26,8 +26,9 @@ class HealthMonitor(keras.callbacks.Callback):
 
     Every few steps it takes a look: the losses, scores and gradients since the last one, the size of the weights, the
     samples' diversity, sharpness and grid next to real pictures', and how the discriminator judges pictures that it
-    never saw. `diagnose` reads the looks. What it finds is reported in one line when it changes, and kept with
-    a panel of charts in the run's folder; an alarm stands until 20 looks in a row were healthy. The training stays the same, bit by bit, and takes less than 2 % longer.
+    never saw. `diagnose` reads the looks. What it finds is reported in one line when it changes, and kept with a panel
+    of charts in the run's folder; an alarm stands until 20 looks in a row were healthy. The training stays the same,
+    bit by bit.
 
     Args:
         real_images: uint8 `(count, height, width, 3)`, the pictures that are trained on.

@@ -25,7 +25,7 @@
 #
 # | on | minutes for the whole notebook |
 # |---|---|
-# | a CPU with 2 cores | about 10 |
+# | a CPU with 2 cores | about 8 |
 # | a GPU | not measured |
 
 # %%
@@ -337,8 +337,7 @@ beside(confused, healthy, ("real_score", "fake_score"))
 #
 # ## What the monitor said
 #
-# For each run, what was named first, and when. Some alarms end again:
-# weights that have once outgrown themselves grow slowly later.
+# For each run, what was named first, and when. An alarm stands until 20 looks in a row were healthy.
 
 # %%
 runs = {
