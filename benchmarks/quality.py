@@ -54,18 +54,23 @@ ONE_THREAD = dict.fromkeys(
 
 
 def main():
-    options = read_options()
+    result = alone_in_folder(race, read_options())
+    json.dump(result, sys.stdout, indent=1)
+
+
+def alone_in_folder(work, options):
+    """What `work(options)` gives, with `options.folder` locked; where it fails or is stopped, one line and the end."""
     options.folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(options.folder / ".lock", timeout=0):
-            result = race(options)
+            return work(options)
     except filelock.Timeout:
-        sys.exit(f"error: expected a race that nobody else runs in '{options.folder}'; received one that is running")
+        name, folder = work.__name__, options.folder
+        sys.exit(f"error: expected a {name} that nobody else runs in '{folder}'; received one that is running")
     except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on")
-    json.dump(result, sys.stdout, indent=1)
 
 
 def read_options(words=None):

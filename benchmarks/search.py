@@ -20,11 +20,11 @@ import sys
 import time
 from pathlib import Path
 
-import filelock
 from tqdm import tqdm
 
 from benchmarks.quality import (
     add_shared,
+    alone_in_folder,
     begin,
     check_shared,
     finished,
@@ -60,17 +60,7 @@ NO_OPTUNA = "expected Optuna, which proposes the settings; received no module 'o
 
 
 def main():
-    options = read_options()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(options.folder / ".lock", timeout=0):
-            result = search(options)
-    except filelock.Timeout:
-        sys.exit(f"error: expected a search that nobody else runs in '{options.folder}'; received one that is running")
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on")
+    result = alone_in_folder(search, read_options())
     print(table(result), file=sys.stderr)
     json.dump(result, sys.stdout, indent=1)
 

@@ -201,6 +201,18 @@ def test_a_damaged_table_is_said_and_left_behind(small_gan, faces, unseen, tmp_p
     assert len(lines) == 1 and "the looks begin anew" in lines[0] and len(monitor.looks) == 2
 
 
+def test_the_table_is_written_less_often_as_it_grows(small_gan, faces, unseen, tmp_path):
+    monitor, _ = _monitor(faces, unseen, every=1, folder=tmp_path)
+    _fit(small_gan(), faces, 1, monitor)
+    file = tmp_path / "health.csv"
+    for count, written in ((100, True), (102, False), (103, True)):
+        file.unlink()
+        monitor.looks = [monitor.looks[0]] * count
+        monitor.on_epoch_end(0)
+        assert file.exists() == written
+        file.touch()
+
+
 @pytest.mark.parametrize(("calm", "expected"), [(CALM - 1, "mode collapse"), (CALM, "healthy")])
 def test_an_alarm_stands_until_all_has_been_calm(small_gan, faces, unseen, monkeypatch, calm, expected):
     """Also for a monitor that reads the looks from a table."""

@@ -108,7 +108,7 @@ class GAN(keras.Model):
                 raise ValueError(f"expected {name} of at least 0; received {weight}; 0 leaves the penalty out")
         if not isinstance(penalty_every, int) or penalty_every < 1:
             raise ValueError(f"expected penalty_every as a whole number of at least 1; received {penalty_every!r}")
-        if gradient_penalty_weight and _has(discriminator, "BatchNormalization"):
+        if gradient_penalty_weight and has_layer(discriminator, "BatchNormalization"):
             raise ValueError(
                 "expected a discriminator without batch normalisation for gradient_penalty_weight, which bounds the "
                 "slope at each image by itself, while batch normalisation makes each logit depend on all images; "
@@ -203,7 +203,7 @@ class GAN(keras.Model):
                 f"expected no augmentation_target with {loss}, whose logits have no zero, so that their sign says "
                 f"nothing; received {self.augmentation_target}; leave it out, or take another loss"
             )
-        bounded = any(self.penalty_weights.values()) or _has(self.discriminator, "Spectral")
+        bounded = any(self.penalty_weights.values()) or has_layer(self.discriminator, "Spectral")
         if loss == "wasserstein" and not bounded:
             raise ValueError(
                 "expected a discriminator of bounded slope with wasserstein, whose loss would fall without end; "
@@ -405,5 +405,6 @@ def _norm(gradients, optimizer):
     return tf.linalg.global_norm(gradients) / tf.cast(optimizer.scale_loss(1.0), tf.float32)
 
 
-def _has(network, kind):
+def has_layer(network, kind):
+    """Whether a network has a layer whose type's name holds `kind`, such as `"BatchNormalization"` or `"Spectral"`."""
     return any(kind in type(layer).__name__ for layer in network.layers)

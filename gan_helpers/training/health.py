@@ -10,7 +10,7 @@ from gan_helpers.metrics.pixels import contrast, diversity, nyquist_power, satur
 from gan_helpers.models.losses import scores
 from gan_helpers.training.conditions import HEALTHY, diagnose
 from gan_helpers.training.files import read_table, table_bytes, write_whole
-from gan_helpers.training.gan import RECENT, SIGNALS
+from gan_helpers.training.gan import RECENT, SIGNALS, has_layer
 from gan_helpers.visualization.health import plot_health
 from gan_helpers.visualization.plots import sample_latents
 
@@ -61,7 +61,7 @@ class HealthMonitor(keras.callbacks.Callback):
         self.real = _checked(real_images, "real_images", 2)
         self.unseen = None if unseen is None else _checked(unseen, "unseen", 16)
         self.file = None if folder is None else Path(folder) / "health.csv"
-        self.looks, self.diagnosis, self._calm = [], diagnose([]), 0
+        self.looks, self.diagnosis, self._calm, self._written = [], diagnose([]), 0, 0
         self._reference = _pixels(_some(self.real, 0))
         self._network_pass = None
 
@@ -86,12 +86,18 @@ class HealthMonitor(keras.callbacks.Callback):
             self._look()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.file is not None and self.looks:
-            write_whole(self.file, table_bytes(COLUMNS, self.looks))
+        # The whole table each time: after a night that would cost more than the looks, so it is to have grown by 2 %.
+        if len(self.looks) > 1.02 * self._written:
+            self._write()
 
     def on_train_end(self, logs=None):
-        self.on_epoch_end(0)
+        self._write()
         self._draw()
+
+    def _write(self):
+        self._written = len(self.looks)
+        if self.file is not None and self.looks:
+            write_whole(self.file, table_bytes(COLUMNS, self.looks))
 
     def figure(self):
         """The looks as a panel of small charts, a `matplotlib` figure."""
@@ -123,7 +129,7 @@ class HealthMonitor(keras.callbacks.Callback):
         step, batch = self.model.step, self.batch_size or float("nan")
         look = {"step": step, "images": step * batch, "epochs": step * batch / len(self.real)}
         networks = self.model.generator, self.model.discriminator
-        normed = [any("BatchNorm" in type(layer).__name__ for layer in network.layers) for network in networks]
+        normed = [has_layer(network, "BatchNormalization") for network in networks]
         return look | {"batch_size": float(batch), "g_batch_norm": float(normed[0]), "d_batch_norm": float(normed[1])}
 
     def _signals(self):
