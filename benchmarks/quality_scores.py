@@ -72,11 +72,14 @@ class Store:
     """
 
     def __init__(self, folder, network, real, training, advance=lambda count: None):
+        from gan_helpers.metrics.distances import statistics
+
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.network, self.advance = folder, network, advance
         self.names = f"{name_of(network, real)[:8]}-{name_of(network, training)[:8]}"
         self.share_of_real = share_with_a_face(real)
         self.real, self.training = self.features(real), self.features(training)
+        self.of_real, self.of_training = statistics(self.real), statistics(self.training)
 
     def features(self, images):
         return np.load(kept_features(self.folder, self.network, images, self.advance), mmap_mode="r")
@@ -87,7 +90,7 @@ class Store:
 
         fake, file = self.features(images), self.folder / f"{name_of(self.network, images)}-{self.names}.json"
         if not file.exists():
-            found = self._distances(fake) | {"fid_to_training": fid(self.training, fake, groups=0).value}
+            found = self._distances(fake) | {"fid_to_training": fid(self.of_training, fake, groups=0).value}
             found |= {"face_share": share_with_a_face(images)}
             write_whole(file, json.dumps(found).encode())
         return json.loads(file.read_text())
@@ -103,7 +106,7 @@ class Store:
         from gan_helpers.metrics.distances import fid, kid
 
         measured = kid(self.real, fake)
-        return {"kid": measured.value, "kid_spread": measured.spread, "fid": fid(self.real, fake, groups=0).value}
+        return {"kid": measured.value, "kid_spread": measured.spread, "fid": fid(self.of_real, fake, groups=0).value}
 
 
 def kept_features(folder, network, images, advance=lambda count: None):

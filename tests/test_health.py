@@ -88,6 +88,28 @@ def test_the_cause_is_named_before_what_it_leads_to():
     assert found.condition == "samples out of range"
 
 
+@pytest.mark.parametrize(
+    ("unseen_logit", "epochs", "named"),
+    [
+        (1.5, 0.2, False),  # an eighth of the way from 2 for seen pictures to -2 for samples
+        (1.5, 500.0, False),
+        (1.2, 30.0, False),  # a fifth
+        (1.2, float("nan"), False),
+        (1.2, 150.0, True),
+        (0.6, 30.0, True),  # a third
+        (0.6, float("nan"), True),
+    ],
+)
+def test_a_small_gap_counts_after_many_passes(unseen_logit, epochs, named):
+    looks = _looks(unseen_logit=[unseen_logit] * 8, unseen_errors=[2.0] * 8, epochs=[epochs] * 8)
+    assert diagnose(looks).condition == ("overfitting discriminator" if named else "healthy")
+
+
+def test_a_gap_within_chance_does_not_count():
+    looks = _looks(unseen_logit=[-1.0] * 8, unseen_errors=[1.1] * 8, epochs=[500.0] * 8)
+    assert diagnose(looks).condition == "healthy"
+
+
 def test_a_condition_passes():
     looks = _looks(diversity=[0.1] * 5 + [0.6])
     assert diagnose(looks[:-1]).condition == "mode collapse" and diagnose(looks).condition == "healthy"

@@ -1,6 +1,7 @@
 """How far two sets of pictures are apart: FID, KID, FID-infinity; and the Inception Score of one."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,17 @@ class Statistics:
         covariance: float64 `(width, width)`, unbiased.
         count: how many pictures it is of, or `None` where a file does not say.
         conditions: what makes it comparable; empty where a file does not say.
+        root: the covariance's symmetric square root, computed once, when it is first asked for.
     """
 
     mean: np.ndarray
     covariance: np.ndarray
     count: int | None = None
     conditions: dict | None = None
+
+    @cached_property
+    def root(self):
+        return square_root(self.covariance)
 
     def save(self, file):
         """Writes `.npz` with `mu` and `sigma`, as pytorch-fid does, and with `count` and `conditions`."""
@@ -118,18 +124,15 @@ def fid(real, fake, *, groups=10, **options):
     vectors = as_features(fake, "fake", **options)
     _at_least_two(len(vectors), "fake pictures")
     _same_width(len(real.mean), vectors.shape[1])
-    root = square_root(real.covariance)
     origin = vectors[0]  # near the mean, so that sums of squares keep their digits
     bounds = np.linspace(0, len(vectors), max(1, min(groups, len(vectors) // 2)) + 1).astype(int)
     total = _sums(vectors, origin)
-    value = _distance(real, root, *_mean_and_covariance(total))
+    value = _distance(real, *_mean_and_covariance(total))
     error = None
     if groups > 1 and len(bounds) > 2:
         order = np.random.default_rng(0).permutation(len(vectors))  # neighbours in a folder are often alike
         parts = [np.sort(order[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)]
-        left_out = [
-            _distance(real, root, *_mean_and_covariance(total - _sums(vectors, origin, part))) for part in parts
-        ]
+        left_out = [_distance(real, *_mean_and_covariance(total - _sums(vectors, origin, part))) for part in parts]
         error = float(np.sqrt((len(left_out) - 1) * np.var(left_out)))
     return around("fid", value, error, known | {"real_count": real.count, "fake_count": len(vectors)})
 
@@ -137,7 +140,7 @@ def fid(real, fake, *, groups=10, **options):
 def frechet_distance(first, second):
     """The distance in `fid`'s equation, of two `Statistics`: a float, at least 0."""
     _same_width(len(first.mean), len(second.mean))
-    return _distance(first, square_root(first.covariance), second.mean, second.covariance)
+    return _distance(first, second.mean, second.covariance)
 
 
 def square_root(covariance):
@@ -179,12 +182,12 @@ def fid_infinity(real, fake, *, points=10, smallest=None, seed=0, **options):
             f"{len(vectors)}, {points} and {smallest}; generate more"
         )
     _same_width(len(real.mean), vectors.shape[1])
-    root, random = square_root(real.covariance), np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     counts = np.linspace(smallest, len(vectors), points).astype(int)
     values = []
     for count in counts:
         chosen = np.sort(random.choice(len(vectors), count, replace=False))
-        values.append(_distance(real, root, *_mean_and_covariance(_sums(vectors, vectors[0], chosen))))
+        values.append(_distance(real, *_mean_and_covariance(_sums(vectors, vectors[0], chosen))))
     design = np.stack([np.ones(points), 1 / counts], axis=1)
     solution, residual, *_ = np.linalg.lstsq(design, np.array(values), rcond=None)
     variance = float(residual[0]) / (points - 2) if len(residual) else 0.0
@@ -321,9 +324,9 @@ def _mean_and_covariance(sums):
     return sums.origin + mean, covariance
 
 
-def _distance(real, root, mean, covariance):
-    """`root` is the square root of `real`'s covariance; S_real S_fake has the eigenvalues of `root S_fake root`."""
-    product = root @ covariance @ root
+def _distance(real, mean, covariance):
+    """S_real S_fake has the eigenvalues of `root S_fake root`, with the square root of `S_real`."""
+    product = real.root @ covariance @ real.root
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh((product + product.T) / 2), 0)).sum()
     squared = ((real.mean - mean) ** 2).sum() + np.trace(real.covariance) + np.trace(covariance) - 2 * cross
     return max(0.0, float(squared))

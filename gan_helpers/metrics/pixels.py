@@ -65,8 +65,10 @@ def nyquist_power(images):
 
     Transposed convolutions whose kernels overlap unevenly leave a pattern of period two all over a picture. It stands
     at the three corners of the spectrum that have the highest (Nyquist) frequency along rows, columns, or both:
-    `power = sum over the three of |mean(residual * pattern)|^2`, with the patterns `(-1)^x`, `(-1)^y`, `(-1)^(x+y)`
-    and the residual of `sharpness`. Edges have it too, but at no fixed places, so that they cancel out.
+    `power = sum over the three of |mean(residual * pattern)|^2`, with the patterns `(-1)^x`, `(-1)^y`, `(-1)^(x+y)`,
+    the residual of `sharpness`, and means weighted by a Hann window, as is usual for spectra: a picture's border, which
+    zero padding makes a line of, is no grid. Edges within have the pattern too, but at no fixed places, so that they
+    cancel out.
 
     Args:
         images: uint8, or float in [-1, 1], `(count, height, width, 3)`, height and width even.
@@ -86,10 +88,12 @@ def nyquist_power(images):
     residual = _residual(images)
     in_rows, in_columns = 1 - 2 * (np.arange(width) % 2), 1 - 2 * (np.arange(height) % 2)
     patterns = np.stack([np.tile(in_rows, (height, 1)), np.tile(in_columns[:, None], (1, width))])
-    patterns = np.concatenate([patterns, patterns[:1] * patterns[1:]]).astype(np.float32)
+    patterns = np.concatenate([patterns, patterns[:1] * patterns[1:]])
+    window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
+    patterns = (patterns * window / window.sum()).astype(np.float32)
     # One matrix product: pixels of each picture and channel against the three patterns.
     flat = residual.transpose(0, 3, 1, 2).reshape(-1, height * width)
-    means = flat @ patterns.reshape(3, -1).T / (height * width)
+    means = flat @ patterns.reshape(3, -1).T
     return float(np.square(means, dtype=np.float64).sum(axis=1).mean())
 
 

@@ -28,8 +28,10 @@ class Thresholds:
     loss: float = 1000.0  # cross-entropy of logits of a thousand: 16 bits overflow next; healthy ones stay below 30
     swapped_gap: float = 0.5  # fake score above real score by so much; no healthy one for 50 steps
     swapped_looks: int = 2
-    unseen_gap: float = 0.17  # unseen pictures' share of the way from seen ones to samples; healthy ones: 0.13
-    unseen_errors: float = 1.2  # standard errors by which they differ, on the average; healthy ones: 1
+    unseen_gap: float = 0.14  # unseen pictures' share of the way from seen ones to samples; of sets of 40: from 0.15
+    unseen_passes: float = 100  # over the pictures before that counts; learning by heart takes many
+    unseen_early_gap: float = 0.3  # what counts before; healthy ones show 0.19 after 30 passes over 6,000 pictures
+    unseen_errors: float = 1.2  # standard errors by which they differ, on the average
     unseen_window: int = 8  # of so many looks
     dull: float = 0.25  # diversity, since the start, of a generator whose signal vanishes on its way
     vanishing_looks: int = 4
@@ -175,7 +177,8 @@ def _learnt_by_heart(looks, number, t):
         return False
     seen, unseen, sample = (sum(look[f"{part}_logit"] for look in recent) for part in ("seen", "unseen", "sample"))
     errors = sum(look["unseen_errors"] for look in recent) / len(recent)
-    return errors > t.unseen_errors and seen - unseen > t.unseen_gap * (seen - sample)
+    gap = t.unseen_gap if looks[number]["epochs"] > t.unseen_passes else t.unseen_early_gap
+    return errors > t.unseen_errors and seen - unseen > gap * (seen - sample)
 
 
 def _vanishing(looks, number, t):
