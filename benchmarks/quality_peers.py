@@ -128,28 +128,17 @@ def planned_epochs(job, recipe, images):
     """Epochs that fit into the planned minutes, for learning rates that fall: by the time of steps, kept for good."""
     file = Path(job["run"]) / "planned.json"
     if not file.exists():
+        from gan_helpers.data.batches import face_batches
+        from gan_helpers.training.bench import seconds_a_step
+        from gan_helpers.training.precision import hardware_precision
+        from gan_helpers.training.train import build_gan
+
         seconds = 60 * job["planned_minutes"]
-        step = seconds_a_step(recipe, images, min(20, seconds / 20))
+        gan = build_gan(recipe, images.shape[1], precision=hardware_precision()[0])
+        step = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, seconds / 20))
         epochs = max(1, round(seconds / step / (len(images) // recipe.batch_size)))
         write_whole(file, json.dumps({"seconds_a_step": step, "epochs": epochs}).encode())
     return json.loads(file.read_text())["epochs"]
-
-
-def seconds_a_step(recipe, images, seconds):
-    """Of steps of a network made and thrown away, watched for so long."""
-    import tensorflow as tf
-
-    from gan_helpers.data.batches import face_batches
-    from gan_helpers.training.precision import hardware_precision
-    from gan_helpers.training.train import build_gan
-
-    gan = build_gan(recipe, images.shape[1], precision=hardware_precision()[0])
-    train, ends = tf.function(gan.train_step), []
-    for batch in face_batches(images, recipe.batch_size):
-        train(batch)
-        ends.append(time.monotonic())
-        if len(ends) > 3 and ends[-1] - ends[1] >= seconds:  # the first two trace and settle
-            return (ends[-1] - ends[1]) / (len(ends) - 2)
 
 
 def _until(clock, seconds):

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import keras
@@ -6,8 +7,11 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import Recipe, Run, prepare_images, train
+from gan_helpers.data.batches import face_batches
+from gan_helpers.training.bench import seconds_a_step
 from gan_helpers.training.callbacks import DrawSamples
 from gan_helpers.training.checkpoints import state as _state
+from gan_helpers.training.train import build_gan
 
 TINY = Recipe(base_filters=4, latent_dim=10, batch_size=16)
 
@@ -17,9 +21,9 @@ def drawn(tmp_path):
     return prepare_images("drawn", 32, count=72, cache=tmp_path / "cache")  # 4 steps an epoch, 8 pictures left over
 
 
-def _train(data, output, **arguments):
+def _train(data, output, recipe=TINY, report=lambda line: None, **arguments):
     tf.config.experimental.enable_op_determinism()
-    return train(data, output, recipe=TINY, report=lambda line: None, **arguments)
+    return train(data, output, recipe=recipe, report=report, **arguments)
 
 
 class Stop(keras.callbacks.Callback):
@@ -88,6 +92,41 @@ def test_minutes_stop(drawn, tmp_path):
     trained = _train(drawn, tmp_path / "run", minutes=0.02)
     assert 0 < trained.gan.step < 10_000
     assert (tmp_path / f"run/checkpoints/step_{trained.gan.step:08d}.npz").exists()
+
+
+FALLING = dataclasses.replace(TINY, final_learning_rate=0.1)
+
+
+def _rate(trained):
+    return float(trained.gan.g_optimizer.learning_rate)
+
+
+def test_learning_rates_fall_over_the_planned_epochs_and_stay(drawn, tmp_path):
+    trained = _train(drawn, tmp_path / "run", FALLING, epochs=2, callbacks=[Stop(4)])
+    assert trained.run.settings["planned_steps"] == 8 and _rate(trained) == pytest.approx(2e-4 * 1.1 / 2)
+    assert _rate(_train(drawn, tmp_path / "run", FALLING, epochs=2)) == pytest.approx(2e-5)
+    said = []
+    further = _train(drawn, tmp_path / "run", FALLING, said.append, epochs=3)
+    assert further.gan.step == 12 and _rate(further) == pytest.approx(2e-5)
+    assert "the learning rates fell until step 8, as planned, and stay low from there" in said
+
+
+def test_minutes_are_planned_once_by_the_speed_measured(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_helpers.training.train.seconds_a_step", lambda gan, batches, seconds: 0.1)
+    said = []
+    trained = _train(drawn, tmp_path / "run", FALLING, said.append, minutes=0.02)
+    assert trained.run.settings["planned_steps"] == 12  # 1.2 s
+    assert "planned: 12 steps, 100 ms each; kept in settings.json" in said
+    monkeypatch.undo()
+    said.clear()
+    again = _train(drawn, tmp_path / "run", FALLING, said.append, minutes=0.01)
+    assert again.run.settings["planned_steps"] == 12 and not any("planned:" in line for line in said)
+
+
+def test_the_speed_is_that_of_steps(drawn):
+    gan = build_gan(TINY, 32)
+    assert 1e-4 < seconds_a_step(gan, face_batches(drawn.images, 16), 0.05) < 5
+    assert gan.step >= 4
 
 
 def test_progress_ends_where_training_did(drawn, tmp_path):

@@ -32,7 +32,8 @@ class Recipe:
         gradient_penalty_weight: weight of its gradient penalty (WGAN-GP).
         penalty_every: steps between two penalties.
         final_learning_rate: share of the learning rates that is left at the planned end, in (0, 1]; they fall as half a
-            cosine. Below 1 the run depends on its planned length, which is fixed when it is made.
+            cosine. Below 1 the run depends on its planned length (epochs, or minutes at the speed measured), which is
+            fixed when it is made.
     """
 
     architecture: str = "dcgan"

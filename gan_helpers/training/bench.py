@@ -105,6 +105,25 @@ def bench(image_size=64, base_filters=32, batch_size=32, *, seconds=3.0, rounds=
     }
 
 
+def seconds_a_step(gan, batches, seconds):
+    """How long a training step takes: the mean of steps watched for so long, the first two apart.
+
+    Args:
+        gan: a compiled `GAN`, which is trained by it.
+        batches: a stream of batches, see `face_batches`.
+        seconds: how long to watch, about; at least two steps are.
+
+    Returns:
+        Seconds, a `float`.
+    """
+    train, ends = tf.function(gan.train_step, jit_compile=gan.jit_compile), []
+    for batch in batches:
+        float(train(batch)["d_loss"])  # waits for the step
+        ends.append(time.perf_counter())
+        if len(ends) > 3 and ends[-1] - ends[1] >= seconds:  # the first two trace and settle
+            return (ends[-1] - ends[1]) / (len(ends) - 2)
+
+
 def table(result):
     """What `bench` returned, as text for a person; its last line is the recommendation."""
     machine, settings = result["machine"], result["settings"]

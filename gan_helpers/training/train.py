@@ -17,6 +17,7 @@ from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.images import PreparedImages, prepare_images
 from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import read_recipe
+from gan_helpers.training.bench import seconds_a_step
 from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, StopWhenBroken, StopWhenTold
 from gan_helpers.training.files import write_whole
 from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
@@ -95,7 +96,8 @@ def train(
             `64`.
         epochs: passes over the data at which to end, counted from the run's beginning. Defaults to `30` where
             `minutes` is not given either.
-        minutes: stop after so many minutes of training in this call.
+        minutes: stop after so many minutes of training in this call. A recipe whose learning rates fall plans its
+            steps by `epochs`, or else by these minutes and the speed measured at the start, once, when a run is made.
         recipe: a name in `RECIPES`, which changes may follow (`"quick,loss=hinge"`, see `read_recipe`), or a `Recipe`.
             Defaults to `"quick"`.
         seed: seed of weights, latents and the order of the data. Defaults to `0`.
@@ -164,7 +166,8 @@ def train(
     if working_copy is not None and fetch(output, working_copy):
         report(f"copied {output} to {working_copy}")
     run = Run(working_copy or output, keep=keep)
-    precision = _settled_precision(run, precision, report)
+    made_with = run.settings if (run.folder / "settings.json").exists() else {}
+    precision = _settled_precision(made_with.get("precision"), precision, report)
     settings = dataclasses.asdict(recipe) | {
         "image_size": image_size,
         "crop": prepared.crop,
@@ -174,7 +177,11 @@ def train(
         "precision": precision,
     }
     if recipe.final_learning_rate < 1:
-        settings["planned_steps"] = _planned_steps(goal)
+        planned = made_with.get("planned_steps") or goal
+        planned = planned or _steps_in(minutes, recipe, prepared.images, precision, report)
+        settings["planned_steps"] = planned
+        if goal and goal > planned:
+            report(f"the learning rates fell until step {planned:,}, as planned, and stay low from there")
     run.open(settings, _notes(prepared.source, named))
     stop = StopWhenTold(minutes)
     try:
@@ -322,11 +329,9 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     return gan
 
 
-def _settled_precision(run, precision, report):
+def _settled_precision(recorded, precision, report):
     """A run keeps the precision it was made with; a new one takes what was asked for, or what suits the machine."""
     best, reason = hardware_precision()
-    made = (run.folder / "settings.json").exists()
-    recorded = run.settings.get("precision") if made else None
     if precision != "auto":
         return precision
     if recorded in PRECISIONS and recorded != best:
@@ -334,13 +339,14 @@ def _settled_precision(run, precision, report):
     return recorded or best
 
 
-def _planned_steps(goal):
-    if goal is None:
-        raise ValueError(
-            "expected epochs, since this recipe's learning rates fall over a planned length (final_learning_rate); "
-            "received minutes alone; give epochs"
-        )
-    return goal
+def _steps_in(minutes, recipe, images, precision, report):
+    """How many steps so many minutes hold: at the speed of a GAN made and thrown away."""
+    report("measuring the speed, over whose steps the learning rates are to fall")
+    gan = build_gan(recipe, images.shape[1], precision=precision)
+    seconds = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, 60 * minutes / 20))
+    steps = max(1, round(60 * minutes / seconds))
+    report(f"planned: {steps:,} steps, {1000 * seconds:.0f} ms each; kept in settings.json")
+    return steps
 
 
 def _working_copy(output, working_copy):
