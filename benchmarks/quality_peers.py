@@ -128,16 +128,13 @@ def planned_epochs(job, recipe, images):
     """Epochs that fit into the planned minutes, for learning rates that fall: by the time of steps, kept for good."""
     file = Path(job["run"]) / "planned.json"
     if not file.exists():
-        from gan_helpers.data.batches import face_batches
-        from gan_helpers.training.bench import seconds_a_step
+        from gan_helpers.data.batches import steps_per_epoch
         from gan_helpers.training.precision import hardware_precision
-        from gan_helpers.training.train import build_gan
+        from gan_helpers.training.train import steps_in
 
-        seconds = 60 * job["planned_minutes"]
-        gan = build_gan(recipe, images.shape[1], precision=hardware_precision()[0])
-        step = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, seconds / 20))
-        epochs = max(1, round(seconds / step / (len(images) // recipe.batch_size)))
-        write_whole(file, json.dumps({"seconds_a_step": step, "epochs": epochs}).encode())
+        steps = steps_in(job["planned_minutes"], recipe, images, hardware_precision()[0])
+        epochs = max(1, round(steps / steps_per_epoch(len(images), recipe.batch_size)))
+        write_whole(file, json.dumps({"steps": steps, "epochs": epochs}).encode())
     return json.loads(file.read_text())["epochs"]
 
 

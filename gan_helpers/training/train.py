@@ -178,7 +178,10 @@ def train(
     }
     if recipe.final_learning_rate < 1:
         planned = made_with.get("planned_steps") or goal
-        planned = planned or _steps_in(minutes, recipe, prepared.images, precision, report)
+        if not planned:
+            report("measuring the speed, over whose steps the learning rates are to fall")
+            planned = steps_in(minutes, recipe, prepared.images, precision)
+            report(f"planned: {planned:,} steps, {60_000 * minutes / planned:.0f} ms each; kept in settings.json")
         settings["planned_steps"] = planned
         if goal and goal > planned:
             report(f"the learning rates fell until step {planned:,}, as planned, and stay low from there")
@@ -329,6 +332,23 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     return gan
 
 
+def steps_in(minutes, recipe, images, precision):
+    """How many steps of training so many minutes hold, at the speed of a GAN that is made and thrown away.
+
+    Args:
+        minutes: above 0; a twentieth of it, at most 20 seconds, is measured for.
+        recipe: a `Recipe`.
+        images: uint8 pictures, as to train on.
+        precision: see `for_training`.
+
+    Returns:
+        An `int`, at least 1.
+    """
+    gan = build_gan(recipe, images.shape[1], precision=precision)
+    seconds = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, 60 * minutes / 20))
+    return max(1, round(60 * minutes / seconds))
+
+
 def _settled_precision(recorded, precision, report):
     """A run keeps the precision it was made with; a new one takes what was asked for, or what suits the machine."""
     best, reason = hardware_precision()
@@ -337,16 +357,6 @@ def _settled_precision(recorded, precision, report):
     if recorded in PRECISIONS and recorded != best:
         report(f"warning: this run computes in {recorded}, as it was made; this machine ({reason}) would take {best}")
     return recorded or best
-
-
-def _steps_in(minutes, recipe, images, precision, report):
-    """How many steps so many minutes hold: at the speed of a GAN made and thrown away."""
-    report("measuring the speed, over whose steps the learning rates are to fall")
-    gan = build_gan(recipe, images.shape[1], precision=precision)
-    seconds = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, 60 * minutes / 20))
-    steps = max(1, round(60 * minutes / seconds))
-    report(f"planned: {steps:,} steps, {1000 * seconds:.0f} ms each; kept in settings.json")
-    return steps
 
 
 def _working_copy(output, working_copy):
