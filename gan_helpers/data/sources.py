@@ -1,16 +1,23 @@
 """Where faces come from."""
 
+import os
 from pathlib import Path
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"),
+    *(".heic", ".heif"),  # Pillow reads these only with help, but whoever has them must hear of it
+)
 
 
 def find_faces(folder):
     """The picture files below a folder, in a fixed order.
 
-    Nested folders are walked, as `keras.utils.image_dataset_from_directory` does; hidden files and folders
-    (a name that begins with a dot) and macOS' `__MACOSX` are left out. Which files are pictures is judged by their
-    ending alone (jpg, jpeg, png, webp, bmp, gif, in any case); whether they can be read shows when they are.
+    Nested folders are walked and links to folders are not, as `keras.utils.image_dataset_from_directory` does; hidden
+    files and folders (a name that begins with a dot) and macOS' `__MACOSX` are left out. Which files are pictures is
+    judged by their ending alone (jpg, png, webp, bmp, gif, tif, avif, heic and their other spellings, in any case);
+    whether they can be read shows when they are. So that nothing is lost in silence, the list also holds what has such
+    an ending but is a broken link or a pipe, and folders whose content is out of reach: links to folders, and those
+    that may not be listed.
 
     Args:
         folder: path of a folder.
@@ -32,12 +39,8 @@ def find_faces(folder):
             f"expected a folder of pictures at '{folder}'; received {kind}; "
             "check the path, or use 'drawn' for faces that need no download"
         )
-    files = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not _hidden(path.relative_to(folder)) and "__MACOSX" not in path.parts
-    ]
-    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
+    files, out_of_reach = _walk(folder)
+    pictures = out_of_reach + [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         found = "no file at all"
         if files:
@@ -50,5 +53,19 @@ def find_faces(folder):
     return sorted(pictures, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _hidden(relative_path):
-    return any(part.startswith(".") for part in relative_path.parts)
+def _walk(folder):
+    """Everything below a folder that is no folder itself, and the folders that cannot be walked."""
+    files, out_of_reach = [], []
+
+    def refused(error):
+        out_of_reach.append(Path(error.filename))
+
+    for parent, folders, names in os.walk(folder, onerror=refused):
+        folders[:] = [name for name in folders if not _left_out(name)]
+        out_of_reach += [path for path in (Path(parent, name) for name in folders) if path.is_symlink()]
+        files += [Path(parent, name) for name in names if not _left_out(name)]
+    return files, out_of_reach
+
+
+def _left_out(name):
+    return name.startswith(".") or name == "__MACOSX"
