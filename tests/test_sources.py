@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from gan_helpers import find_faces
@@ -47,3 +49,24 @@ def test_folder_of_texts_names_what_it_holds(tmp_path):
     _touch(tmp_path, "a.txt", "b.txt", "README")
     with pytest.raises(ValueError, match=r"received 3 other files \(.txt, no ending\)"):
         find_faces(tmp_path)
+
+
+def test_other_endings_of_pictures(tmp_path):
+    _touch(tmp_path, "a.HEIC", "b.heif", "c.TIF", "d.tiff", "e.avif", "f.jfif")
+    assert [path.name for path in find_faces(tmp_path)] == ["a.HEIC", "b.heif", "c.TIF", "d.tiff", "e.avif", "f.jfif"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a right of their own elsewhere")
+def test_links_are_listed_and_not_walked(tmp_path):
+    _touch(tmp_path, "faces/face.png", "elsewhere/other.png")
+    (tmp_path / "faces/again").symlink_to(".")
+    (tmp_path / "faces/other").symlink_to("../elsewhere")
+    (tmp_path / "faces/broken.jpg").symlink_to("nothing")
+    (tmp_path / "faces/notes.txt").symlink_to("nothing")
+    (tmp_path / "faces/.hidden").symlink_to("../elsewhere")
+    assert [path.name for path in find_faces(tmp_path / "faces")] == ["again", "broken.jpg", "face.png", "other"]
+
+
+def test_a_parent_that_would_be_left_out(tmp_path):
+    _touch(tmp_path, "__MACOSX/face.png")
+    assert len(find_faces(tmp_path / "__MACOSX")) == 1

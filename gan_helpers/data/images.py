@@ -5,6 +5,7 @@ import functools
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import filelock
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from tqdm import tqdm
 
 from gan_helpers.data.drawn_faces import draw_faces
@@ -32,10 +33,23 @@ _CHUNK_BYTES = 2**26
 _JOURNAL = "finished.jsonl"
 _ABANDONED_SECONDS = 7 * 24 * 3600  # a preparing that was stopped and not gone on with for so long is deleted
 
+# Pillow also tells Python's log what it finds odd, which would print it where nothing else was set up.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
 # Whatever Pillow can be taught beyond these (PostScript, through a program of its own) is no photograph.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
 _MOST_PIXELS = 125_000_000  # a phone takes 108 million; decoded, a picture needs 3 to 16 bytes for each
 _LARGE_PIXELS = 2**24
+_MOST_THREADS = 16
+_TURNS = {  # what undoes each orientation of EXIF; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _one_large_picture = threading.Lock()  # the others wait, which bounds the memory whatever the number of cores
 
 
@@ -45,7 +59,8 @@ class PreparedImages:
 
     Attributes:
         images: uint8 memory map, `(count, image_size, image_size, 3)`, RGB, 0 to 255.
-        skipped: list of `(file, reason)`, the files below the folder that could not be used.
+        skipped: list of `(file, reason)`, the files below the folder that could not be used; signs in their names that
+            cannot be printed, such as line ends, are written as escapes.
         fingerprint: SHA-256 of the pixels, which identifies the data in a run's settings.
         folder: where the cache lies.
         source: `"drawn"`, or the name of the folder that the pictures came from.
@@ -163,15 +178,15 @@ def load_image(path, image_size, crop=None):
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe would be waited for without end
         raise _Unusable("a pipe or a device, not a file")
     Image.init()
-    with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as opened:
-        pixels = opened.width * opened.height
+    with open(path, "rb") as file:  # given a path, Pillow maps some files, and one cut short meanwhile ends the process
+        opened = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+        pixels, profile = opened.width * opened.height, opened.info.get("icc_profile")
         if pixels > _MOST_PIXELS:
             raise _too_large(pixels)
         with _one_large_picture if pixels > _LARGE_PIXELS else nullcontext():
-            opened.load()
-            picture = _opaque(_upright(opened))
-            square = picture.resize((image_size,) * 2, Image.Resampling.BICUBIC, box=_box(picture, image_size, crop))
-        return np.asarray(_to_srgb(square, opened.info.get("icc_profile")))
+            square = _square(opened, image_size, crop)
+            del opened  # gives the pixels back before the next large picture begins
+    return np.asarray(_to_srgb(square, profile))
 
 
 class _Unusable(ValueError):
@@ -182,17 +197,27 @@ def _too_large(pixels):
     return _Unusable(f"too large: {pixels:,} pixels, at most {_MOST_PIXELS:,}")
 
 
+def _square(opened, image_size, crop):
+    """The part of the picture to be used, upright and in its size, in the picture's own colours."""
+    opened.load()
+    picture = _opaque(_upright(opened))
+    return picture.resize((image_size, image_size), Image.Resampling.BICUBIC, box=_box(picture, image_size, crop))
+
+
 def _upright(picture):
+    """The picture as it was seen. `ImageOps.exif_transpose` fails where other metadata than the orientation is odd."""
     try:
-        return ImageOps.exif_transpose(picture)
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # damaged metadata says nothing against the pixels
         return picture
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
 
 def _opaque(picture):
     """The picture as RGB, grey or CMYK of 8 bits, whatever it was, with its transparent parts laid on white."""
-    if picture.mode in ("F", "LAB"):
-        raise _Unusable(f"its pixels are kept as {'fractions' if picture.mode == 'F' else 'LAB'}; save it as RGB")
+    if picture.mode in ("F", "LAB") or picture.mode == "I" and picture.getextrema()[1] > 65535:
+        kind = {"F": "fractions", "I": "32-bit numbers"}.get(picture.mode, picture.mode)
+        raise _Unusable(f"its pixels are kept as {kind}; save it as RGB")
     transparent = picture.info.get("transparency")
     if picture.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip at 255 instead of scaling
         wide = np.asarray(picture).astype(np.float32)
@@ -205,8 +230,8 @@ def _opaque(picture):
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    if picture.mode == "CMYK":
-        return picture
+    if picture.mode in ("RGB", "L", "CMYK"):
+        return picture  # `convert` would make a copy
     return picture.convert("L" if grey else "RGB")
 
 
@@ -233,7 +258,7 @@ def _to_srgb(picture, profile):
     return ImageCms.applyTransform(picture.convert(mode), transform)
 
 
-@functools.lru_cache(maxsize=64)  # the pictures of a folder share few profiles, and each takes milliseconds to build
+@functools.lru_cache(maxsize=16)  # the pictures of a folder share few profiles, and each takes milliseconds to build
 def _transform(profile, mode):
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -294,7 +319,7 @@ def _decoded_chunks(paths, folder, image_size, crop, start):
             return (_printable(path.relative_to(folder).as_posix()), _reason(error, path))
 
     length = _chunk_length(image_size)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         for first in range(start, len(paths), length):
             # Pillow's remarks on odd metadata do not concern the pixels. Outside the threads, which share the filters.
             with warnings.catch_warnings():
@@ -377,7 +402,7 @@ def _finished(folder):
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         images = np.load(folder / "images.npy", mmap_mode="r")
-        return images, [tuple(row) for row in report["skipped"]], report["fingerprint"]
+        return images, list(map(tuple, report["skipped"])), report["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
