@@ -11,14 +11,15 @@ class Loopback(http.server.ThreadingHTTPServer):
     """Serves `files`, a dict of contents by path; a `with` block starts and stops it.
 
     `script` says how requests for a path are answered: a list of manners, one a request and then `"good"`, or one
-    manner for all. `tags` holds their ETags, `sent` the bytes of content that went out, `asked` the requests.
+    manner for all. `tags` holds their ETags, `headers` what else is said with whole answers, `sent` the bytes of
+    content that went out, `asked` the requests.
     """
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files, self.script, self.tags = {}, {}, {}
+        self.files, self.script, self.tags, self.headers = {}, {}, {}, {}
         self.sent, self.asked, self.closing = Counter(), [], threading.Event()
         self.address = f"http://127.0.0.1:{self.server_port}"
 
@@ -42,6 +43,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
     def do_GET(self):
         path, server = self.path, self.server
         server.asked.append((path, dict(self.headers)))
@@ -64,6 +69,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         begin = self._begin(tag, manner)
         headers = {"Content-Type": "application/octet-stream"} | ({"ETag": tag} if tag else {})
         if begin is None:
+            headers |= server.headers.get(path, {})
             return self._answer(200, content, len(content), headers, manner)
         if begin >= len(content):
             return self.send_error(416)

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from gan_helpers.data.drawn_faces import draw_faces
-from gan_helpers.data.sources import find_faces
+from gan_helpers.data.sources import cache_folder, fetch_faces, find_faces, source_of
 
 _CACHE_VERSION = 1  # raise when decoding or drawing changes, so that old caches are made anew
 _CHUNK = 256  # pictures in memory at a time while preparing
@@ -65,7 +65,7 @@ class PreparedImages:
         return replace(self, images=images, fingerprint=f"{self.fingerprint}[{first}:{after}]")
 
 
-def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None):
+def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None, agree=False):
     """Decode, orient, crop and resize a folder of pictures (or draw faces) once, and keep the result on disk.
 
     Every picture is turned upright (EXIF), converted to RGB, cut to its central square (or to `crop`), and resized
@@ -73,19 +73,22 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     second call with the same files and settings only opens the memory map.
 
     Args:
-        data: path of a folder of pictures, or `"drawn"` for `draw_faces`.
+        data: path of a folder of pictures or of an archive of them, name of a source (`"congress"`, `"lfw"`,
+            `"celeba"`; see `fetch_faces`), or `"drawn"` for `draw_faces`.
         image_size: side of the prepared pictures, in pixels. Defaults to `64`.
         crop: `(left, top, right, bottom)` in pixels of each picture, for aligned sets such as CelebA's;
-            `None` (default) cuts the central square. A box that is not square is refused, for it would squash faces.
+            `None` (default) cuts the source's own box where it has one, or else the central square. A box that is
+            not square is refused, for it would squash faces.
         count: how many faces to draw; only for `"drawn"`. Defaults to `8000`.
         seed: seed of the drawn faces; only for `"drawn"`. Defaults to `0`.
         cache: folder of all caches. Defaults to `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`.
+        agree: whether you accept the licence of a source that asks for it, see `fetch_faces`. Defaults to `False`.
 
     Returns:
         A `PreparedImages`.
 
     Raises:
-        ValueError: no such folder, no usable picture, or a crop that is not a square box.
+        ValueError: no such folder or source, no usable picture, or a crop that is not a square box.
 
     Example:
         >>> prepared = prepare_images("drawn", 64, count=1000)
@@ -101,6 +104,9 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
             raise ValueError(f"expected a count of faces of at least 1; received {count!r}; try 8000")
         folder = root / f"drawn-{image_size}px-{_key('drawn', image_size, count, seed)}"
         return PreparedImages(*_open_or_make(folder, image_size, count, _drawn_chunks(count, image_size, seed)))
+    if crop is None and (named := source_of(data)):
+        crop = named.crop
+    data = fetch_faces(data, agree=agree, cache=root)
     paths = find_faces(data)
     stats = [(path.relative_to(data).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     source = Path(data).resolve()
@@ -116,11 +122,6 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
             f"({reasons}); mend them, or choose another folder or crop"
         )
     return prepared
-
-
-def cache_folder():
-    """Where what is prepared or fetched once is kept: `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`."""
-    return Path(os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
 
 
 def load_image(path, image_size, crop=None):
