@@ -2,9 +2,11 @@
 
 import http.server
 import threading
+import time
 from collections import Counter
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in.</body></html>"
+NOTICE = b"Please log in."
 
 
 class Loopback(http.server.ThreadingHTTPServer):
@@ -60,8 +62,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             return self.end_headers()
         if manner.startswith("html"):
-            kind = "text/html" if manner == "html" else "application/octet-stream"
-            return self._answer(200, PAGE, len(PAGE), {"Content-Type": kind}, "good")
+            page, kind = (NOTICE, "text/html") if manner == "html" else (PAGE, "application/octet-stream")
+            return self._answer(200, page, len(page), {"Content-Type": kind}, "good")
         content = server.files[path]
         if manner == "wrong":
             content = bytes(byte ^ 1 for byte in content)
@@ -88,17 +90,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         half = len(content) // 2
         length = {"short": half, "long": length + 100}.get(manner, length)
         self.send_response(code)
-        for name, value in (headers | {"Content-Length": str(length)}).items():
+        chunked = manner.startswith("chunked")
+        headers["Transfer-Encoding" if chunked else "Content-Length"] = "chunked" if chunked else str(length)
+        if manner == "no length":
+            del headers["Content-Length"]
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        if manner in ("cut", "stall"):
+        if chunked:
+            for piece in (content[:half], content[half:])[: 1 if manner == "chunked cut" else 2]:
+                self.wfile.write(b"%x\r\n" % len(piece))
+                self._send(piece)
+                self.wfile.write(b"\r\n")
+            self.wfile.write(b"" if manner == "chunked cut" else b"0\r\n\r\n")
+        elif manner in ("cut", "stall"):
             self._send(content[:half])
             if manner == "stall":
                 self.server.closing.wait(10)
-        elif manner == "trickle":
-            while content and not self.server.closing.wait(0.02):
-                self._send(content[:1])
-                content = content[1:]
+        elif manner in ("trickle", "slow"):  # slow takes 0.8 seconds
+            piece, until = 1 if manner == "trickle" else len(content) // 40 + 1, time.monotonic() + 5
+            while content and time.monotonic() < until and not self.server.closing.wait(0.02):
+                self._send(content[:piece])
+                content = content[piece:]
         else:
             self._send(content)
         self.close_connection = True

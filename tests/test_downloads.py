@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import PAGE, Loopback
+from loopback import NOTICE, Loopback
 
 from gan_helpers.data import downloads
 from gan_helpers.data.downloads import download
@@ -64,7 +64,11 @@ def test_a_file_comes_whole_and_once(server, tmp_path):
         (["cut"], len(CONTENT)),
         (["cut", "cut"], len(CONTENT)),
         (["stall"], len(CONTENT)),
+        (["slow"], len(CONTENT)),
         (["long"], len(CONTENT)),
+        (["no length"], len(CONTENT)),
+        (["chunked"], len(CONTENT)),
+        (["chunked cut"], len(CONTENT)),
         (["cut", "500"], len(CONTENT)),
         (["cut", "no range"], HALF + len(CONTENT)),
         (["cut", "another part"], HALF + 2 * len(CONTENT)),
@@ -77,6 +81,8 @@ def test_passing_trouble_is_overcome(manners, sent, server, tmp_path):
     assert _fetch(server, tmp_path).read_bytes() == CONTENT
     assert _names(tmp_path) == ["faces.zip"]
     assert server.sent["/faces.zip"] == sent
+    came = manners[-1] in ("slow", "long", "no length", "chunked", "no range")
+    assert len(server.asked) == len(manners) + (not came)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,7 @@ def test_a_web_page_does_not_cost_what_came_before(server, tmp_path):
     with pytest.raises(ValueError, match="web page.*150,000 bytes came and are kept"):
         _fetch(server, tmp_path)
     assert _fetch(server, tmp_path).read_bytes() == CONTENT
-    assert server.sent["/faces.zip"] == len(CONTENT) + len(PAGE)
+    assert server.sent["/faces.zip"] == len(CONTENT) + len(NOTICE)
 
 
 @pytest.mark.parametrize("checksum", [SHA256, None])
@@ -141,6 +147,11 @@ def test_the_next_call_asks_for_the_rest_alone(checksum, server, tmp_path, monke
     assert _ranges(server) == [None, f"bytes={HALF}-"] and server.asked[1][1]["If-Range"] == '"first"'
     assert server.sent["/faces.zip"] == len(CONTENT)
     assert shown[0][0] > HALF and shown[-1] == (len(CONTENT), len(CONTENT))
+
+
+def test_another_part_than_the_one_asked_for_is_not_appended(server, tmp_path):
+    server.script["/faces.zip"] = ["cut", "another part"]
+    assert _fetch(server, tmp_path, checksum=None).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("manner", ["good", "unconditional"])
@@ -187,7 +198,10 @@ def test_every_mirror_is_named_with_its_reason(server, tmp_path):
 def test_nobody_there(server, tmp_path):
     with Loopback() as gone:
         pass
-    with pytest.raises(ValueError, match="expected faces.zip from 127.0.0.1:.*Connection refused.*; try later"):
+    with pytest.raises(
+        ValueError,
+        match="expected faces.zip from 127.0.0.1:.*received nothing whole .http:.*: Connection refused.; try later",
+    ):
         _fetch(gone, tmp_path)
     assert _names(tmp_path) == []
 

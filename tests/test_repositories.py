@@ -64,6 +64,8 @@ def make_repository(folder, portraits=PORTRAITS):
     for name, content in {f"{FOLDER}/{name}": content for name, content in portraits.items()}.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(content)
+    (tree / FOLDER / "thumbs").mkdir()
+    (tree / FOLDER / "thumbs/A000.jpg").write_bytes(b"small")
     (tree / "congress/original").mkdir()
     (tree / "congress/original/large.jpg").write_bytes(os.urandom(500_000))
     (tree / "README.md").write_text("Images of Congress")
@@ -89,6 +91,15 @@ def test_clone_holds_the_folder_and_nothing_else(tmp_path):
     size = sum(path.stat().st_size for path in (tmp_path / "clone").rglob("*") if path.is_file())
     assert size < 200_000  # the large one, of half a megabyte, did not come
     assert shown == [(3, 9), (6, 9), (9, 9)]
+
+
+@needs_git
+def test_a_link_in_a_repository_is_not_followed(tmp_path):
+    tree = tmp_path / "tree" / FOLDER
+    tree.mkdir(parents=True)
+    (tree / "C000.jpg").symlink_to("/etc/passwd")
+    folder = clone_folder(make_repository(tmp_path), "gh-pages", FOLDER, tmp_path / "clone")
+    assert (folder / "C000.jpg").read_text() == "/etc/passwd" and not (folder / "C000.jpg").is_symlink()
 
 
 @needs_git
@@ -143,7 +154,7 @@ def test_clone_of_what_is_not_there(branch, folder, message, tmp_path):
 
 
 @needs_git
-@pytest.mark.parametrize("manner", ["403", "404", "500", "html", "loop", "stall", "cut"])
+@pytest.mark.parametrize("manner", ["401", "403", "404", "500", "html", "loop", "stall", "cut"])
 def test_clone_from_a_server_that_misbehaves(manner, server, tmp_path):
     server.script["*"] = manner
     server.files["/images.git/info/refs?service=git-upload-pack"] = b"001e# service=git-upload-pack\n" * 40
@@ -195,10 +206,21 @@ def test_a_file_that_changed_since_is_fetched_anew_and_one_that_went_goes(server
     assert _contents(_listed(server, tmp_path / "files")) == later
 
 
-@pytest.mark.parametrize("manner", ["403", "html", "html as data", "loop", "cut"])
-def test_no_listing(manner, server, tmp_path):
+@pytest.mark.parametrize(
+    ("manner", "reason"),
+    [
+        ("403", "403 Forbidden"),
+        ("html", "Expecting value"),
+        ("html as data", "Expecting value"),
+        ("loop", "302 "),
+        ("cut", ""),
+    ],
+)
+def test_no_listing(manner, reason, server, tmp_path):
     server.script["/trees/gh-pages"] = manner
-    with pytest.raises(ValueError, match="expected a listing from http://127.0.0.1.*/trees/gh-pages; received"):
+    with pytest.raises(
+        ValueError, match=f"expected a listing from http://127.0.0.1.*/trees/gh-pages; received {reason}.*; try later"
+    ):
         _listed(server, tmp_path / "files")
     assert not (tmp_path / "files").exists()
 

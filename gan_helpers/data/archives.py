@@ -155,7 +155,7 @@ def _unpack_tar(archive, folder, limit):
 
 def _check_name(name):
     parts = re.split(r"[/\\]", name)
-    if name.startswith(("/", "\\")) or ".." in parts or re.match("[A-Za-z]:", name) or "\0" in name:
+    if name.startswith(("/", "\\")) or ".." in parts or re.match("[A-Za-z]:", name):
         raise _Refused(f"one with the file {name!r:.200}, which would land outside of its folder; do not trust it")
 
 

@@ -110,7 +110,7 @@ def _fetch(address, part, checksum, show):
         with error:
             if error.code == 416:  # more is here than there: not the beginning of that file
                 _forget(part)
-            raise (_Broken if error.code in PASSING else _Refused)(f"{error.code} {error.reason}") from None
+            raise (_Broken if error.code in PASSING else _Refused)(in_words(error)) from None
     if checksum and not is_right(part, checksum):
         found = _digest(part, checksum)
         _forget(part)
@@ -195,9 +195,13 @@ def _digest(file, like):
 
 def in_words(error):
     """Why nothing came, on one line."""
-    if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+    if isinstance(error, urllib.error.HTTPError):
+        return " ".join(f"{error.code} {error.reason}".split())  # that of a redirect loop has several lines
+    reason = getattr(error, "reason", None) or error  # URLError's is another error
+    if isinstance(reason, TimeoutError):
         return f"no answer within {TIMEOUT:g} seconds"
-    return " ".join(str(getattr(error, "reason", None) or error).split())[:200] or type(error).__name__
+    text = getattr(reason, "strerror", None) or str(reason)
+    return " ".join(text.split())[:200] or type(reason).__name__
 
 
 def _hosts(addresses):

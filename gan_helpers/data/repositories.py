@@ -149,4 +149,4 @@ def _listing(trees, tree):
             if isinstance(error, urllib.error.HTTPError) and error.code not in downloads.PASSING:
                 break
             time.sleep(downloads.PAUSE * 2**attempt if attempt < downloads.TRIES - 1 else 0)
-    raise ValueError(f"expected a listing from {address}; received {downloads.in_words(failure)}") from None
+    raise ValueError(f"expected a listing from {address}; received {downloads.in_words(failure)}; try later") from None
