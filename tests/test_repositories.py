@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from loopback import Loopback
 
-from gan_helpers.data import downloads
+from gan_helpers.data import downloads, repositories
 from gan_helpers.data.repositories import clone_folder, download_listed
 
 FOLDER = "congress/225x275"
@@ -135,6 +135,7 @@ def test_clone_within_another_repository_leaves_it_alone(tmp_path, monkeypatch):
     repository = make_repository(tmp_path)
     outer = tmp_path / "tree"
     monkeypatch.setenv("GIT_DIR", str(outer / ".git"))  # as in a hook
+    monkeypatch.setenv("GIT_INDEX_FILE", str(outer / ".git/index"))
     assert _contents(clone_folder(repository, "gh-pages", FOLDER, outer / "cache/clone")) == PORTRAITS
     assert git("status", "--porcelain", cwd=outer) == "?? cache/\n"
     assert "sparse" not in (outer / ".git/config").read_text()
@@ -197,6 +198,15 @@ def test_a_file_that_does_not_come_stops_it_and_the_others_stay(manner, server, 
     server.sent.clear()
     assert _contents(_listed(server, tmp_path / "files")) == PORTRAITS
     assert [path for path in server.sent if path.startswith("/raw")] == [f"/raw/{FOLDER}/Z002.jpg"]
+
+
+def test_the_first_file_that_does_not_come_ends_it(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(repositories, "AT_ONCE", 1)
+    serve_portraits(server, {f"A{n:03d}.jpg": b"portrait" for n in range(200)})
+    server.script[f"/raw/{FOLDER}/A000.jpg"] = "404"
+    with pytest.raises(ValueError, match="expected A000.jpg"):
+        _listed(server, tmp_path / "files")
+    assert len(server.asked) < 150
 
 
 def test_a_file_that_changed_since_is_fetched_anew_and_one_that_went_goes(server, tmp_path):

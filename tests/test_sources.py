@@ -203,6 +203,27 @@ def test_something_else_under_the_address_is_not_kept(server, tmp_path, monkeypa
     assert _visible(tmp_path / "sources") == []
 
 
+def test_killed_at_any_moment(server, tmp_path):
+    code = f"""
+from gan_helpers import fetch_faces
+from gan_helpers.data import catalogue
+catalogue.LFW_ADDRESSES, catalogue.LFW_CHECKSUM = {catalogue.LFW_ADDRESSES!r}, {catalogue.LFW_CHECKSUM!r}
+fetch_faces("lfw", cache={str(tmp_path)!r})
+"""
+    server.script["/lfw"] = "slow"
+    for seconds in (0.3, 0.5, 0.7, 0.9, 1.1):
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        folder = tmp_path / "sources/lfw"
+        assert not folder.exists() or len(find_faces(folder)) == 6
+    server.script.clear()
+    assert len(find_faces(fetch_faces("lfw", cache=tmp_path))) == 6
+    assert [path.name for path in folder.parent.iterdir() if "lock" not in path.name] == ["lfw"]
+    assert server.sent["/lfw"] < 2 * len(server.files["/lfw"])
+
+
 def test_two_at_once_fetch_once(server, tmp_path, capsys):
     lock = filelock.FileLock(tmp_path / "sources/.lfw.lock")
     (tmp_path / "sources").mkdir()

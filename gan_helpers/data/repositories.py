@@ -122,12 +122,8 @@ def download_listed(trees, branch, folder, mirrors, into, *, name=None, progress
         downloads.download(addresses, file, checksum=checksum, progress=lambda done, total: None)
 
     with downloads.shown(name or folder, progress, unit=" files") as show, ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            for done, _ in enumerate(pool.map(fetch, rows), 1):
-                show(done, len(rows))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for done, _ in enumerate(pool.map(fetch, rows), 1):  # the first that fails calls off those not yet begun
+            show(done, len(rows))
     return into
 
 
