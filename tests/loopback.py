@@ -18,6 +18,7 @@ class Loopback(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -117,5 +118,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _send(self, content):
+        self.server.sent[self.path] += len(content)  # first, for the client may be done before this thread goes on
         self.wfile.write(content)
-        self.server.sent[self.path] += len(content)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(downloads, "TIMEOUT", 5.0)  # of a busy machine; half a second where it runs out
     monkeypatch.setattr(downloads, "PAUSE", 0.01)
 
 
@@ -76,7 +76,9 @@ def test_a_file_comes_whole_and_once(server, tmp_path):
         (["moved /faces.zip", "cut", "moved /faces.zip"], len(CONTENT)),
     ],
 )
-def test_passing_trouble_is_overcome(manners, sent, server, tmp_path):
+def test_passing_trouble_is_overcome(manners, sent, server, tmp_path, monkeypatch):
+    if manners in (["stall"], ["slow"]):
+        monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
     server.script["/faces.zip"] = list(manners)
     assert _fetch(server, tmp_path).read_bytes() == CONTENT
     assert _names(tmp_path) == ["faces.zip"]
@@ -114,7 +116,8 @@ def test_lasting_trouble_is_named_at_once(manner, reason, server, tmp_path):
         ("trickle", "less than 1,000 bytes a second", True),
     ],
 )
-def test_trouble_that_does_not_pass_leaves_a_part_at_most(manner, reason, kept, server, tmp_path):
+def test_trouble_that_does_not_pass_leaves_a_part_at_most(manner, reason, kept, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
     server.script["/faces.zip"] = manner
     with pytest.raises(ValueError, match=reason) as raised:
         _fetch(server, tmp_path)

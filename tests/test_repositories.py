@@ -19,7 +19,7 @@ needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(downloads, "TIMEOUT", 1.0)
+    monkeypatch.setattr(downloads, "TIMEOUT", 5.0)
     monkeypatch.setattr(downloads, "PAUSE", 0.01)
 
 
@@ -156,7 +156,8 @@ def test_clone_of_what_is_not_there(branch, folder, message, tmp_path):
 
 @needs_git
 @pytest.mark.parametrize("manner", ["401", "403", "404", "500", "html", "loop", "stall", "cut"])
-def test_clone_from_a_server_that_misbehaves(manner, server, tmp_path):
+def test_clone_from_a_server_that_misbehaves(manner, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT", 1.0)
     server.script["*"] = manner
     server.files["/images.git/info/refs?service=git-upload-pack"] = b"001e# service=git-upload-pack\n" * 40
     with pytest.raises(ValueError, match="git clone: "):

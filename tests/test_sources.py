@@ -106,7 +106,7 @@ def lfw():
 @pytest.fixture
 def server(portraits, lfw, monkeypatch):
     """What the sources are fetched from, on this machine; git gets an answer of 404."""
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(downloads, "TIMEOUT", 5.0)
     monkeypatch.setattr(downloads, "PAUSE", 0.01)
     with Loopback() as server:
         serve_portraits(server, portraits)
@@ -155,6 +155,7 @@ TROUBLES = ["403", "404", "500", "cut", "wrong", "stall", "loop", "short", "html
 @pytest.mark.parametrize(("name", "path"), [("congress", f"/raw/{FOLDER}/B000012.jpg"), ("lfw", "/lfw")])
 def test_a_source_that_fails_leaves_nothing_and_goes_on_later(name, path, manner, server, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "TRIES", 1)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5 if manner == "stall" else 5.0)
     server.script[path] = manner
     with pytest.raises(ValueError, match=f"expected .* from 127.*as '{name}:PATH'; or use 'drawn', which needs no net"):
         fetch_faces(name, cache=tmp_path)
