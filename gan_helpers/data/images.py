@@ -25,7 +25,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from tqdm import tqdm
 
 from gan_helpers.data.drawn_faces import draw_faces
-from gan_helpers.data.sources import find_faces
+from gan_helpers.data.sources import cache_folder, fetch_faces, find_faces, source_of
 
 _CACHE_VERSION = 2  # raise when decoding or drawing changes, so that old caches are made anew
 _CHUNK = 256  # pictures in memory at a time while preparing, fewer where they are large
@@ -97,7 +97,7 @@ class PreparedImages:
         return replace(self, images=images, fingerprint=f"{self.fingerprint}[{first}:{after}]")
 
 
-def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None):
+def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None, agree=False):
     """Decode, orient, crop and resize a folder of pictures (or draw faces) once, and keep the result on disk.
 
     Every picture is turned upright (EXIF), laid on white where it is transparent, cut to its central square (or to
@@ -107,19 +107,23 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     was; of two processes that prepare the same, one waits for the other.
 
     Args:
-        data: path of a folder of pictures, or `"drawn"` for `draw_faces`.
+        data: path of a folder of pictures or of an archive of them, name of a source (`"congress"`, `"lfw"`,
+            `"celeba"`; see `fetch_faces`), or `"drawn"` for `draw_faces`.
         image_size: side of the prepared pictures, in pixels. Defaults to `64`.
         crop: `(left, top, right, bottom)` in pixels of each picture, for aligned sets such as CelebA's;
-            `None` (default) cuts the central square. A box that is not square is refused, for it would squash faces.
+            `None` (default) cuts the source's own box where it has one, or else the central square. A box that is
+            not square is refused, for it would squash faces.
         count: how many faces to draw; only for `"drawn"`. Defaults to `8000`.
         seed: seed of the drawn faces; only for `"drawn"`. Defaults to `0`.
         cache: folder of all caches. Defaults to `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`.
+        agree: whether you accept the licence of a source that asks for it, see `fetch_faces`. Defaults to `False`.
 
     Returns:
         A `PreparedImages`.
 
     Raises:
-        ValueError: no such folder, no usable picture, a crop that is not a square box, or no room for the cache.
+        ValueError: no such folder or source, no usable picture, a crop that is not a square box, or no room for the
+            cache.
 
     Example:
         >>> prepared = prepare_images("drawn", 64, count=1000)
@@ -136,6 +140,9 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
         folder = root / f"drawn-{image_size}px-{_key('drawn', image_size, count, seed)}"
         chunks = functools.partial(_drawn_chunks, count, image_size, seed)
         return PreparedImages(*_open_or_make(folder, image_size, count, chunks))
+    if crop is None and (named := source_of(data)):
+        crop = named.crop
+    data = fetch_faces(data, agree=agree, cache=root)
     paths = find_faces(data)
     stats = [(path.relative_to(data).as_posix(), *_looks(path)) for path in paths]
     source = Path(data).resolve()
@@ -152,11 +159,6 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
             f"({reasons}); mend them, or choose another folder or crop"
         )
     return prepared
-
-
-def cache_folder():
-    """Where what is prepared or fetched once is kept: `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`."""
-    return Path(os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
 
 
 def load_image(path, image_size, crop=None):
