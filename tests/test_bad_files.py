@@ -26,8 +26,9 @@ import pytest
 from PIL import Image, ImageCms, features
 
 from gan_helpers import draw_faces, prepare_images
+from gan_helpers.data import decoding
 from gan_helpers.data import images as images_module
-from gan_helpers.data.images import load_image
+from gan_helpers.data.decoding import load_image
 
 SIZE = 32
 FACE = draw_faces(1, SIZE, seed=1)[0][0]
@@ -597,7 +598,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     for number in range(6):
         PICTURE.save(tmp_path / f"{number}.png")
     at_once, most = [], []
-    opaque = images_module._opaque
+    opaque = decoding._opaque
 
     def counted(picture):
         at_once.append(0)
@@ -606,12 +607,12 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
         at_once.pop()
         return opaque(picture)
 
-    monkeypatch.setattr(images_module, "_opaque", counted)
+    monkeypatch.setattr(decoding, "_opaque", counted)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     prepare_images(tmp_path, SIZE, cache=tmp_path / ".small")
     assert max(most) > 1
     most.clear()
-    monkeypatch.setattr(images_module, "_LARGE_PIXELS", SIZE * SIZE - 1)
+    monkeypatch.setattr(decoding, "_LARGE_PIXELS", SIZE * SIZE - 1)
     prepare_images(tmp_path, SIZE, cache=tmp_path / ".large")
     assert max(most) == 1
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from gan_helpers import draw_faces, prepare_images
 from gan_helpers.data import images as images_module
-from gan_helpers.data.images import load_image
+from gan_helpers.data.decoding import load_image
 
 
 @pytest.fixture

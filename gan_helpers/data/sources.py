@@ -1,6 +1,5 @@
 """Where faces come from: a folder, an archive, or a collection that is fetched by its name."""
 
-import contextlib
 import hashlib
 import os
 import re
@@ -8,11 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import filelock
 from tqdm import tqdm
 
 from gan_helpers.data.archives import finish_folder, unpack
 from gan_helpers.data.catalogue import SOURCES, picture_folder
+from gan_helpers.data.locks import alone
 
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"),
@@ -165,7 +164,7 @@ def _named(data):
 
 def _fetch_named(name, source, agree, root):
     folder, pointer, working = root / name, root / f"{name}.path", root / f".fetching-{name}"
-    with _alone(root / f".{name}.lock", source.title):
+    with alone(root / f".{name}.lock", f"fetching {source.title}"):
         if folder.is_dir():
             shutil.rmtree(working, ignore_errors=True)  # what a kill left at the very end
             return folder
@@ -203,7 +202,7 @@ def _unpacked(archive, root):
     key = hashlib.sha256(repr((str(archive.resolve()), stat.st_size, stat.st_mtime_ns)).encode()).hexdigest()[:12]
     name = re.sub(r"(\.tar)?\.\w+$", "", archive.name) or "archive"
     folder = root / key / name
-    with _alone(root / f".{key}.lock", archive.name):
+    with alone(root / f".{key}.lock", f"unpacking {archive.name}"):
         if not folder.exists():
             unpack(archive, folder)
             try:
@@ -212,21 +211,6 @@ def _unpacked(archive, root):
                 shutil.rmtree(root / key)
                 raise ValueError(str(error).replace(str(folder), str(archive))) from error
     return folder
-
-
-@contextlib.contextmanager
-def _alone(lock, what):
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(lock)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        _say(f"another process is fetching {what}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _say(text):
