@@ -25,7 +25,7 @@ def main(arguments=None):
     try:
         options.command(options)
     except KeyboardInterrupt:
-        print("stopped before there was anything to keep", file=sys.stderr)
+        print("stopped; the same command goes on, or begins anew", file=sys.stderr)
         return 1
     except Exception as error:
         if options.debug:
