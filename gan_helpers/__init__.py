@@ -23,6 +23,8 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "draw_faces": "data.drawn_faces",
     "find_faces": "data.sources",
+    "fetch_faces": "data.sources",
+    "read_attributes": "data.catalogue",
     "prepare_images": "data.images",
     "face_batches": "data.batches",
     "generator_model": "models.networks",

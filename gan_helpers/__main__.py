@@ -25,7 +25,7 @@ def main(arguments=None):
     try:
         options.command(options)
     except KeyboardInterrupt:
-        print("stopped before there was anything to keep", file=sys.stderr)
+        print("stopped; the same command goes on, or begins anew", file=sys.stderr)
         return 1
     except Exception as error:
         if options.debug:
@@ -58,6 +58,7 @@ def _parser():
 
     prepare = add("prepare", _prepare, "Scan, decode, crop and cache a folder of pictures; list what was skipped.")
     train = add("train", _train, "Train on a folder of faces; called again with the same run, go on with it.")
+    add("sources", _sources, "List the faces that --data fetches by name: who is in them, licence, size.")
     for command in (prepare, train):
         _add_data_options(command)
     prepare.add_argument(
@@ -133,7 +134,7 @@ def _parser():
     made = evaluate.add_mutually_exclusive_group(required=True)
     made.add_argument("--model", type=Path, help="a run's folder, or a .keras file")
     made.add_argument("--samples", metavar="DIR", help="measure the pictures of a folder instead of a model's")
-    evaluate.add_argument("--data", required=True, help="folder of real faces that it was not trained on, or 'drawn'")
+    evaluate.add_argument("--data", required=True, help="real faces that it was not trained on, as for train")
     evaluate.add_argument("--slice", type=_slice, metavar="START:STOP", help="only these of them, in order of names")
     evaluate.add_argument("--training-data", help="folder of the faces that it was trained on, for memorisation")
     evaluate.add_argument("--training-slice", type=_slice, metavar="START:STOP", help="only these of them")
@@ -184,8 +185,10 @@ def _parser():
 
 def _add_data_options(command):
     command.add_argument(
-        "--data", default="drawn", help="folder of pictures, or 'drawn' for drawn faces (default: %(default)s)"
-    )
+        "--data", default="drawn", metavar="NAME|DIR|FILE",
+        help="drawn, congress, lfw or celeba, or a folder or a zip or tar archive of pictures; the command `sources` "
+        "says who is in which, their licence and size (default: %(default)s)",
+    )  # fmt: skip
     command.add_argument(
         "--count", type=int, default=8000, help="how many faces to draw, with --data drawn (default: %(default)s)"
     )
@@ -193,8 +196,13 @@ def _add_data_options(command):
 
 
 def _add_crop_options(command):
-    command.add_argument("--crop", type=_box, metavar="L,T,R,B", help="box to cut, in pixels (default: centre)")
+    command.add_argument(
+        "--crop", type=_box, metavar="L,T,R,B", help="box to cut, in pixels (default: the source's, or centre)"
+    )
     command.add_argument("--cache", type=Path, help="folder of prepared pictures (default: ~/.cache/gan_helpers)")
+    command.add_argument(
+        "--agree", action="store_true", help="you accept the licence of the data where that is asked for (celeba)"
+    )
 
 
 def _box(text):
@@ -215,11 +223,22 @@ def _slice(text):
     return start, stop
 
 
+def _sources(options):
+    from gan_helpers.data.sources import describe_sources
+
+    print(describe_sources())
+
+
 def _prepare(options):
     from gan_helpers.data.images import prepare_images
 
     prepared = prepare_images(
-        options.data, options.image_size, crop=options.crop, count=options.count, cache=options.cache
+        options.data,
+        options.image_size,
+        crop=options.crop,
+        count=options.count,
+        cache=options.cache,
+        agree=options.agree,
     )
     _report_skipped(prepared.skipped)
     print(f"{len(prepared.images)} faces of {options.image_size} pixels in {prepared.folder}")
@@ -395,7 +414,9 @@ def _faces(data, chosen, image_size, options, count=8000):
     """Prepared pictures, or a part of them; what had to be skipped is said."""
     from gan_helpers.data.images import prepare_images
 
-    prepared = prepare_images(data, image_size, crop=options.crop, count=count, cache=options.cache)
+    prepared = prepare_images(
+        data, image_size, crop=options.crop, count=count, cache=options.cache, agree=options.agree
+    )
     _report_skipped(prepared.skipped, _say)
     return prepared.part(*chosen) if chosen else prepared
 

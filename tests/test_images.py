@@ -6,7 +6,7 @@ from PIL import Image
 
 from gan_helpers import draw_faces, prepare_images
 from gan_helpers.data import images as images_module
-from gan_helpers.data.images import load_image
+from gan_helpers.data.decoding import load_image
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ def test_bad_files_are_skipped_with_their_reasons(tmp_path, face):
     prepared = prepare_images(folder, 64, cache=tmp_path / "cache")
     reasons = dict(prepared.skipped)
     assert set(reasons) == {"truncated.jpg", "text.jpg", "empty.png", "dot.png"}
-    assert "truncated" in reasons["truncated.jpg"]
-    assert reasons["text.jpg"] == reasons["empty.png"] == "not a picture, or damaged"
+    assert reasons["truncated.jpg"] == "truncated: the file ends before the picture does"
+    assert reasons["text.jpg"] == "not a picture, or damaged" and reasons["empty.png"] == "empty"
     assert reasons["dot.png"] == "too small: 1 pixels a side, at least 16 needed"
     assert len(prepared.images) == 2 and _difference(prepared.images[0], np.asarray(face)) == 0
 
@@ -155,14 +155,25 @@ def test_no_usable_picture_is_an_error_and_leaves_no_cache(tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_interrupted_preparation_leaves_nothing(photographs, tmp_path, monkeypatch):
-    def fail(*arguments):
-        raise KeyboardInterrupt
+def test_interrupted_preparation_is_gone_on_with(photographs, tmp_path, monkeypatch):
+    decoded = []
 
-    monkeypatch.setattr(images_module, "_decoded_chunks", lambda *arguments: (fail() for _ in range(1)))
+    def counted(path, *rest):
+        if len(decoded) == 24:
+            raise KeyboardInterrupt
+        decoded.append(path)
+        return load_image(path, *rest)
+
+    monkeypatch.setattr(images_module, "_CHUNK", 8)
+    monkeypatch.setattr(images_module, "load_image", counted)
     with pytest.raises(KeyboardInterrupt):
         prepare_images(photographs, 32, cache=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    monkeypatch.setattr(images_module, "load_image", lambda *arguments: decoded.append(0) or load_image(*arguments))
+    prepared = prepare_images(photographs, 32, cache=tmp_path)
+    assert len(decoded) == 40
+    assert list(tmp_path.iterdir()) == [prepared.folder]
+    assert {path.name for path in prepared.folder.iterdir()} == {"images.npy", "report.json"}
 
 
 def test_drawn_faces_equal_draw_faces(tmp_path):

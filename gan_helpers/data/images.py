@@ -1,25 +1,32 @@
 """From files to one array of equally sized uint8 pictures, kept on disk and memory-mapped."""
 
+import functools
 import hashlib
 import json
 import os
 import re
 import shutil
-import tempfile
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from gan_helpers.data.decoding import load_image, printable, reason
 from gan_helpers.data.drawn_faces import draw_faces
-from gan_helpers.data.sources import find_faces
+from gan_helpers.data.locks import alone
+from gan_helpers.data.sources import cache_folder, fetch_faces, find_faces, source_of
 
-_CACHE_VERSION = 1  # raise when decoding or drawing changes, so that old caches are made anew
-_CHUNK = 256  # pictures in memory at a time while preparing
+_CACHE_VERSION = 2  # raise when decoding or drawing changes, so that old caches are made anew
+_CHUNK = 256  # pictures in memory at a time while preparing, fewer where they are large
+_CHUNK_BYTES = 2**26
+_JOURNAL = "finished.jsonl"
+_MOST_THREADS = 16
+_ABANDONED_SECONDS = 7 * 24 * 3600  # a preparing that was stopped and not gone on with for so long is deleted
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ class PreparedImages:
 
     Attributes:
         images: uint8 memory map, `(count, image_size, image_size, 3)`, RGB, 0 to 255.
-        skipped: list of `(file, reason)`, the files below the folder that could not be used.
+        skipped: list of `(file, reason)`, the files below the folder that could not be used; signs in their names that
+            cannot be printed, such as line ends, are written as escapes.
         fingerprint: SHA-256 of the pixels, which identifies the data in a run's settings.
         folder: where the cache lies.
         source: `"drawn"`, or the name of the folder that the pictures came from.
@@ -65,27 +73,33 @@ class PreparedImages:
         return replace(self, images=images, fingerprint=f"{self.fingerprint}[{first}:{after}]")
 
 
-def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None):
+def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None, agree=False):
     """Decode, orient, crop and resize a folder of pictures (or draw faces) once, and keep the result on disk.
 
-    Every picture is turned upright (EXIF), converted to RGB, cut to its central square (or to `crop`), and resized
-    with an antialiased bicubic filter. A file that cannot be used is skipped and named, never fatal by itself. The
-    second call with the same files and settings only opens the memory map.
+    Every picture is turned upright (EXIF), laid on white where it is transparent, cut to its central square (or to
+    `crop`), resized with an antialiased bicubic filter, and converted to sRGB (ICC profiles). Of an animation the first
+    picture is taken. A file that cannot be used is skipped and named, never fatal by itself. The second call with the
+    same files and settings only opens the memory map. Stopped at any instant and called again, it goes on where it
+    was; of two processes that prepare the same, one waits for the other.
 
     Args:
-        data: path of a folder of pictures, or `"drawn"` for `draw_faces`.
+        data: path of a folder of pictures or of an archive of them, name of a source (`"congress"`, `"lfw"`,
+            `"celeba"`; see `fetch_faces`), or `"drawn"` for `draw_faces`.
         image_size: side of the prepared pictures, in pixels. Defaults to `64`.
         crop: `(left, top, right, bottom)` in pixels of each picture, for aligned sets such as CelebA's;
-            `None` (default) cuts the central square. A box that is not square is refused, for it would squash faces.
+            `None` (default) cuts the source's own box where it has one, or else the central square. A box that is
+            not square is refused, for it would squash faces.
         count: how many faces to draw; only for `"drawn"`. Defaults to `8000`.
         seed: seed of the drawn faces; only for `"drawn"`. Defaults to `0`.
         cache: folder of all caches. Defaults to `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`.
+        agree: whether you accept the licence of a source that asks for it, see `fetch_faces`. Defaults to `False`.
 
     Returns:
         A `PreparedImages`.
 
     Raises:
-        ValueError: no such folder, no usable picture, or a crop that is not a square box.
+        ValueError: no such folder or source, no usable picture, a crop that is not a square box, or no room for the
+            cache.
 
     Example:
         >>> prepared = prepare_images("drawn", 64, count=1000)
@@ -100,69 +114,27 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"expected a count of faces of at least 1; received {count!r}; try 8000")
         folder = root / f"drawn-{image_size}px-{_key('drawn', image_size, count, seed)}"
-        return PreparedImages(*_open_or_make(folder, image_size, count, _drawn_chunks(count, image_size, seed)))
+        chunks = functools.partial(_drawn_chunks, count, image_size, seed)
+        return PreparedImages(*_open_or_make(folder, image_size, count, chunks))
+    if crop is None and (named := source_of(data)):
+        crop = named.crop
+    data = fetch_faces(data, agree=agree, cache=root)
     paths = find_faces(data)
-    stats = [(path.relative_to(data).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    stats = [(path.relative_to(data).as_posix(), *_looks(path)) for path in paths]
     source = Path(data).resolve()
     name = re.sub(r"[^\w.-]", "_", source.name) or "root"
-    folder = root / f"{name}-{image_size}px-{_key(str(source), image_size, crop, stats)}"
-    made = _open_or_make(folder, image_size, len(paths), _decoded_chunks(paths, Path(data), image_size, crop))
+    folder = root / f"{name[:40]}-{image_size}px-{_key(str(source), image_size, crop, stats)}"
+    chunks = functools.partial(_decoded_chunks, paths, Path(data), image_size, crop)
+    made = _open_or_make(folder, image_size, len(paths), chunks)
     prepared = PreparedImages(*made, source=name, crop=crop)
     if len(prepared.images) == 0:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in prepared.skipped[:3])
-        shutil.rmtree(prepared.folder)
+        shutil.rmtree(prepared.folder, ignore_errors=True)
         raise ValueError(
             f"expected at least one usable picture in '{data}'; received {len(paths)} that could not be used "
             f"({reasons}); mend them, or choose another folder or crop"
         )
     return prepared
-
-
-def cache_folder():
-    """Where what is prepared or fetched once is kept: `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`."""
-    return Path(os.environ.get("GAN_FACES_CACHE") or Path.home() / ".cache" / "gan_helpers")
-
-
-def load_image(path, image_size, crop=None):
-    """One picture file as uint8 RGB `(image_size, image_size, 3)`.
-
-    Args:
-        path: a picture file that Pillow can read.
-        image_size: side of the result, in pixels.
-        crop: `(left, top, right, bottom)` in pixels, or `None` for the central square.
-
-    Returns:
-        uint8 array `(image_size, image_size, 3)`.
-
-    Raises:
-        OSError: the file is damaged, truncated or no picture (`PIL.UnidentifiedImageError` among them).
-        ValueError: the crop does not fit the picture, or the picture is too small to be of use.
-    """
-    with Image.open(path) as opened:
-        picture = _to_rgb(ImageOps.exif_transpose(opened))
-    width, height = picture.size
-    if crop is None:
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        crop = (left, top, left + side, top + side)
-    left, top, right, bottom = crop
-    if left < 0 or top < 0 or right > width or bottom > height:
-        raise ValueError(f"crop {left},{top},{right},{bottom} does not fit into {width}x{height} pixels")
-    if right - left < image_size / 4:
-        raise ValueError(f"too small: {right - left} pixels a side, at least {-(-image_size // 4)} needed")
-    return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BICUBIC, box=crop))
-
-
-def _to_rgb(picture):
-    """RGB from grey, palette, CMYK, transparent (laid on white) and 16-bit pictures."""
-    if picture.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip at 255 instead of scaling
-        wide = np.asarray(picture).astype(np.float32)
-        picture = Image.fromarray(np.clip(wide / 257 + 0.5, 0, 255).astype(np.uint8))
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("RGB")
 
 
 def _checked_crop(crop):
@@ -187,74 +159,155 @@ def _key(*parts):
     return hashlib.sha256(repr((_CACHE_VERSION, *parts)).encode()).hexdigest()[:12]
 
 
-def _drawn_chunks(count, image_size, seed):
-    for start in range(0, count, _CHUNK):
-        size = min(_CHUNK, count - start)
-        yield draw_faces(size, image_size, seed=seed, start=start)[0], [], size
+def _looks(path):
+    """What tells that a file is another than before: its size, when it was written, and who may read it."""
+    try:
+        found = path.stat()
+        return found.st_size, found.st_mtime_ns, found.st_mode
+    except OSError:  # a broken link, or deleted since the folder was listed
+        return (None,)
 
 
-def _decoded_chunks(paths, folder, image_size, crop):
+def _chunk_length(image_size):
+    return max(8, min(_CHUNK, _CHUNK_BYTES // (3 * image_size**2)))
+
+
+def _drawn_chunks(count, image_size, seed, start):
+    length = _chunk_length(image_size)
+    for first in range(start, count, length):
+        size = min(length, count - first)
+        yield draw_faces(size, image_size, seed=seed, start=first)[0], [], size
+
+
+def _decoded_chunks(paths, folder, image_size, crop, start):
     def load(path):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata do not concern the pixels
-                return load_image(path, image_size, crop)
+            return load_image(path, image_size, crop)
         except Exception as error:
-            return (path.relative_to(folder).as_posix(), _reason(error))
+            return (printable(path.relative_to(folder).as_posix()), reason(error, path))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), _CHUNK):
-            loaded = list(pool.map(load, paths[start : start + _CHUNK]))
+    length = _chunk_length(image_size)
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        for first in range(start, len(paths), length):
+            # Pillow's remarks on odd metadata do not concern the pixels. Outside the threads, which share the filters.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                loaded = list(pool.map(load, paths[first : first + length]))
             good = [picture for picture in loaded if isinstance(picture, np.ndarray)]
             skipped = [picture for picture in loaded if isinstance(picture, tuple)]
             yield np.asarray(good, np.uint8), skipped, len(loaded)
 
 
-def _reason(error):
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "not a picture, or damaged" if "cannot identify image file" in text else text
-
-
 def _open_or_make(folder, image_size, total, chunks):
     """Open a finished cache, or make it aside and rename it, so that a half-made one is never seen."""
-    if not (folder / "report.json").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    if _finished(folder) is None:
         try:
-            _write_cache(making, image_size, total, chunks)
-            try:
-                making.rename(folder)
-            except OSError:  # another process finished the same cache first
-                if not (folder / "report.json").exists():
-                    raise
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    skipped = [tuple(row) for row in report["skipped"]]
-    return images, skipped, report["fingerprint"], folder
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _delete_abandoned(folder.parent)
+            with alone(folder.with_name(f".making-{folder.name}.lock"), "preparing these pictures"):
+                if _finished(folder) is None:  # else another process made it while this one waited
+                    _make(folder, image_size, total, chunks)
+        except OSError as error:
+            raise ValueError(
+                f"expected to keep {total * image_size**2 * 3 / 1e6:.1f} MB of prepared pictures in "
+                f"'{folder.parent}'; received: {error.strerror or error}; make room, or choose another folder as "
+                "cache; what was prepared already is gone on with"
+            ) from error
+    return *_finished(folder), folder
+
+
+def _finished(folder):
+    """Pictures, skipped files and fingerprint of a whole cache; `None` where there is none, or only a part of one."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        return images, list(map(tuple, report["skipped"])), report["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _delete_abandoned(root):
+    for path in root.glob(".making-*"):
+        with suppress(OSError):  # another process was faster
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _make(folder, image_size, total, chunks):
+    making = folder.with_name(f".making-{folder.name}")
+    making.mkdir(exist_ok=True)
+    os.utime(making)
+    if _finished(making) is None:
+        _write_cache(making, image_size, total, chunks)
+    (making / _JOURNAL).unlink(missing_ok=True)
+    if folder.exists():  # a cache that has lost a file or a part of one
+        shutil.rmtree(folder)
+    making.rename(folder)
 
 
 def _write_cache(folder, image_size, total, chunks):
-    # Plain writes, not a memory map: on a full disk they raise an error where a map would kill the process.
-    def header(file, count):
-        shape = (count, image_size, image_size, 3)
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        return file.tell()
+    """Writes pixels chunk by chunk, each with a line in a journal, after those that an earlier process finished."""
 
-    digest, skipped, count = hashlib.sha256(), [], 0
-    with open(folder / "images.npy", "wb") as file, tqdm(total=total, desc="preparing", unit=" faces") as bar:
-        begin = header(file, total)
-        for pictures, unusable, seen in chunks:
-            file.write(pictures.tobytes())
-            digest.update(pictures.tobytes())
-            skipped += unusable
-            count += len(pictures)
-            bar.update(seen)
-        file.seek(0)
-        if header(file, count) != begin:
+    # Plain writes, not a memory map: on a full disk they raise an error where a map would kill the process.
+    def header(count):
+        shape = (count, image_size, image_size, 3)
+        pixels.seek(0)
+        np.lib.format.write_array_header_1_0(pixels, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        return pixels.tell()
+
+    def add(entry, pictures):
+        digest.update(pictures)
+        entries.append(entry)
+        bar.update(entry["seen"])
+
+    digest, entries = hashlib.sha256(), []
+    with (
+        _opened(folder / "images.npy") as pixels,
+        _opened(folder / _JOURNAL) as journal,
+        tqdm(total=total, desc="preparing", unit=" faces") as bar,
+    ):
+        begin = header(total)
+        for entry, pictures in _verified(journal, pixels, 3 * image_size**2):
+            add(entry, pictures)
+        for pictures, skipped, seen in chunks(start=sum(past["seen"] for past in entries)):
+            sha256 = hashlib.sha256(pictures).hexdigest()
+            entry = {"seen": seen, "count": len(pictures), "skipped": skipped, "sha256": sha256}
+            pixels.write(pictures)
+            pixels.flush()
+            journal.write(json.dumps(entry).encode() + b"\n")
+            journal.flush()
+            add(entry, pictures)
+        count = sum(entry["count"] for entry in entries)
+        if header(count) != begin:
             raise RuntimeError("the array header changed its length; delete the cache and report this")
-        file.flush()
-        os.fsync(file.fileno())
+        pixels.flush()
+        os.fsync(pixels.fileno())
+    skipped = [row for entry in entries for row in entry["skipped"]]
     report = {"count": count, "image_size": image_size, "fingerprint": digest.hexdigest(), "skipped": skipped}
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    aside = folder / "report.json.writing"
+    aside.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    aside.replace(folder / "report.json")
+
+
+def _opened(file):
+    """A file to read and go on writing, made when it is not there."""
+    file.touch()
+    return open(file, "r+b")
+
+
+def _verified(journal, pixels, picture_bytes):
+    """Each chunk that was finished and is still what it was; leaves both files ready for what comes after them."""
+    ends = journal.tell(), pixels.tell()
+    for line in journal:
+        try:
+            entry = json.loads(line)  # the last line may be cut off
+        except ValueError:
+            break
+        pictures = pixels.read(entry["count"] * picture_bytes)
+        if not line.endswith(b"\n") or hashlib.sha256(pictures).hexdigest() != entry["sha256"]:
+            break
+        ends = ends[0] + len(line), ends[1] + len(pictures)
+        yield entry, pictures
+    for file, end in zip((journal, pixels), ends, strict=True):
+        file.seek(end)
+        file.truncate()

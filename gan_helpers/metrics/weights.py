@@ -25,7 +25,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tqdm import tqdm
 
-from gan_helpers.data.images import cache_folder
+from gan_helpers.data.sources import cache_folder
 from gan_helpers.training.files import flush, put_in_place, write_whole
 
 GRAPH_URL = "https://storage.googleapis.com/download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz"

@@ -84,13 +84,15 @@ def train(
     unseen=None,
     callbacks=(),
     cache=None,
+    agree=False,
     progress=None,
     report=print,
 ):
     """Trains a GAN on faces and keeps everything in the folder of a run; called again, it goes on.
 
     Args:
-        data: a folder of pictures, `"drawn"` (default), or `PreparedImages`.
+        data: a folder or an archive of pictures, the name of a source (`"congress"`, `"lfw"`, `"celeba"`), `"drawn"`
+            (default), or `PreparedImages`.
         output: folder of the run. Defaults to `runs/` and a name made of data, size, recipe and seed.
         image_size: side of the faces, 32, 64, 128 or 256 pixels; that of `PreparedImages`, where given. Defaults to
             `64`.
@@ -124,6 +126,7 @@ def train(
             heart. Defaults to newly drawn faces for `"drawn"`, else to none.
         callbacks: further Keras callbacks.
         cache: folder of prepared pictures, see `prepare_images`.
+        agree: whether you accept the licence of a source that asks for it, see `fetch_faces`. Defaults to `False`.
         progress: file to draw the progress bar to. Defaults to stderr.
         report: function that is given lines about what was found and is done. Defaults to `print`.
 
@@ -156,7 +159,7 @@ def train(
         tf.config.experimental.enable_op_determinism()
     prepared = data
     if not isinstance(data, PreparedImages):
-        prepared = prepare_images(data, image_size, crop=crop, count=count, cache=cache)
+        prepared = prepare_images(data, image_size, crop=crop, count=count, cache=cache, agree=agree)
         for file, reason in prepared.skipped:
             report(f"skipped {file}: {reason}")
     steps = steps_per_epoch(len(prepared.images), recipe.batch_size)

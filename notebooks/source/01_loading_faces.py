@@ -46,8 +46,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from gan_helpers import colab, draw_faces, face_batches, find_faces, prepare_images, show_images
+from gan_helpers.data.decoding import load_image
 from gan_helpers.data.drawn_faces import ATTRIBUTES
-from gan_helpers.data.images import load_image
 from gan_helpers.visualization.plots import to_uint8
 
 seed = 0

@@ -22,7 +22,7 @@ import numpy as np
 from pictures import RESIZE_OF, SIDES, drawn, from_torch, noise, two_sets
 
 from gan_helpers import metrics
-from gan_helpers.data.images import load_image
+from gan_helpers.data.decoding import load_image
 from gan_helpers.data.sources import find_faces
 from gan_helpers.metrics.distances import squared_mmd
 from gan_helpers.metrics.inception import inception_network
