@@ -59,11 +59,18 @@ def _parser():
     prepare = add("prepare", _prepare, "Scan, decode, crop and cache a folder of pictures; list what was skipped.")
     train = add("train", _train, "Train on a folder of faces; called again with the same run, go on with it.")
     add("sources", _sources, "List the faces that --data fetches by name: who is in them, licence, size.")
-    for command in (prepare, train):
+    report = add("report", _report, "Look through a set of faces: sizes, colour, blur, duplicates, attributes.")
+    for command in (prepare, train, report):
         _add_data_options(command)
-    prepare.add_argument(
-        "--image-size", type=int, default=64, help="side of the faces in pixels (default: %(default)s)"
-    )
+    for command in (prepare, report):
+        command.add_argument(
+            "--image-size", type=int, default=64, help="side of the faces in pixels (default: %(default)s)"
+        )
+    report.add_argument(
+        "--output", type=Path, default=Path("report"), metavar="DIR",
+        help="folder for report.json and contact_sheet.png (default: %(default)s)",
+    )  # fmt: skip
+    report.add_argument("--overwrite", action="store_true", help="replace files of the same name")
     train.add_argument(
         "--image-size",
         type=int,
@@ -244,6 +251,27 @@ def _prepare(options):
     print(f"{len(prepared.images)} faces of {options.image_size} pixels in {prepared.folder}")
 
 
+def _report(options):
+    from gan_helpers.data.report import data_report
+    from gan_helpers.training.files import write_whole
+
+    files = [options.output / name for name in ("report.json", "contact_sheet.png")]
+    _refuse_existing(files, options)
+    report = data_report(
+        options.data,
+        options.image_size,
+        crop=options.crop,
+        count=options.count,
+        cache=options.cache,
+        agree=options.agree,
+    )
+    print(report.table)
+    options.output.mkdir(parents=True, exist_ok=True)
+    write_whole(files[0], report.as_json.encode())
+    write_whole(files[1], lambda file: report.figure().savefig(file, format="png", dpi="figure"))
+    print(f"in {options.output}: {' and '.join(file.name for file in files)}")
+
+
 def _train(options):
     # The data first: what is wrong with a folder is said at once, before TensorFlow takes its seconds to load.
     whole = _faces(options.data, None, options.image_size, options, options.count)
@@ -309,11 +337,7 @@ def _generate(options):
         raise ValueError(f"expected --output FILE.png, FILE.npy or a folder; received '{output}'")
     digits = max(5, len(str(options.count - 1)))
     files = [output] if suffix else [output / f"{n:0{digits}d}.png" for n in range(options.count)]
-    existing = [file for file in files if file.exists()]
-    if existing and not options.overwrite:
-        raise ValueError(
-            f"expected new files; received '{existing[0]}', which exists; choose another --output, or add --overwrite"
-        )
+    _refuse_existing(files, options)
     generator = load_generator(options.model)
     images = generate_images(generator, options.count, seed=options.seed)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -419,6 +443,14 @@ def _faces(data, chosen, image_size, options, count=8000):
     )
     _report_skipped(prepared.skipped, _say)
     return prepared.part(*chosen) if chosen else prepared
+
+
+def _refuse_existing(files, options):
+    existing = [file for file in files if file.exists()]
+    if existing and not options.overwrite:
+        raise ValueError(
+            f"expected new files; received '{existing[0]}', which exists; choose another --output, or add --overwrite"
+        )
 
 
 def _report_skipped(skipped, say=print):

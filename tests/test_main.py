@@ -41,7 +41,7 @@ def test_help_is_quick_and_complete(tmp_path):
     assert seconds < 2  # 0.1 s where nothing else runs
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "generate", "bench"])
+@pytest.mark.parametrize("command", ["prepare", "report", "train", "generate", "bench"])
 def test_every_command_has_help(command, tmp_path):
     done = _command(command, "--help", cwd=tmp_path)
     assert done.returncode == 0 and "--" in done.stdout
@@ -115,6 +115,29 @@ def test_prepare_lists_what_it_skips(photographs, tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r"broken.jpg +not a picture, or damaged", done.stdout)
     assert "3 faces of 32 pixels in cache" in done.stdout
+
+
+def test_report_prints_a_table_and_leaves_json_and_a_sheet(photographs, tmp_path):
+    words = ["report", "--data", photographs, "--image-size", 32, "--output", "seen"]
+    done = _command(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^faces +40 from photographs", done.stdout) and "near-duplicates" in done.stdout
+    assert "looking: 100%" in done.stderr and "sizes: 100%" in done.stderr
+    assert json.loads((tmp_path / "seen/report.json").read_text())["count"] == 40
+    with Image.open(tmp_path / "seen/contact_sheet.png") as sheet:
+        assert sheet.format == "PNG" and min(sheet.size) > 300
+    before = (tmp_path / "seen/report.json").stat().st_mtime_ns
+    again = _command(*words, cwd=tmp_path)
+    assert again.returncode == 1 and "report.json', which exists; choose another --output" in again.stderr
+    assert (tmp_path / "seen/report.json").stat().st_mtime_ns == before
+    assert _command(*words, "--overwrite", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "seen/report.json").stat().st_mtime_ns > before
+
+
+def test_report_of_nothing_leaves_nothing(tmp_path):
+    done = _command("report", "--data", "missing", cwd=tmp_path)
+    assert done.returncode == 1 and "expected a folder of pictures at 'missing'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def _texts(folder):
