@@ -121,8 +121,15 @@ def cut_square(picture, square, image_size, profile=None):
     (left, top), across, down = square.points([-1, -1]), square.right / image_size, square.down / image_size
     places = (across[0], down[0], left, across[1], down[1], top)
     twice = (2 * image_size, 2 * image_size)
-    turned = Image.fromarray(pixels).transform(twice, Image.Transform.AFFINE, places, Image.Resampling.BICUBIC)
-    return np.asarray(turned.resize((image_size, image_size), Image.Resampling.BICUBIC))
+    # One colour at a time as fractions: of whole numbers Pillow would cut off what is behind the point, which darkens.
+    colours = [Image.fromarray(pixels[..., colour].astype(np.float32)) for colour in range(3)]
+    turned = [
+        colour.transform(twice, Image.Transform.AFFINE, places, Image.Resampling.BICUBIC).resize(
+            (image_size, image_size), Image.Resampling.BICUBIC
+        )
+        for colour in colours
+    ]
+    return np.clip(np.stack(turned, axis=-1) + 0.5, 0, 255).astype(np.uint8)
 
 
 def find_squares(pictures):
