@@ -1,10 +1,11 @@
 """Where do eyes come to lie with `--crop faces`? `python -m benchmarks.face_crops --portraits FOLDER`.
 
 Portraits are laid on canvases, six on each, leaning by known angles and in known sizes, and found again. Where the eyes
-of each come to lie is compared with where they lie when the portrait is prepared alone and upright, by the known turn,
-so that nothing is judged by the detector that found it; then the detector looks at the result too. `--aligned FOLDER`
-names pictures that others have aligned as FFHQ is, such as FFHQ's own: laid on canvases alike, each must come back as
-it was. A table goes to stderr, JSON to stdout, lengths in shares of the square's side: median and 95th percentile.
+of each come to lie is compared with where they lie when the portrait is prepared alone and upright, by the known turn:
+what leaning and size change in the detector's own answer. Then the detector looks at the result too. An answer that is
+not its own comes with `--aligned FOLDER`, pictures that others have aligned as FFHQ is, such as FFHQ's own: laid on
+canvases alike, each must come back as it was. A table goes to stderr, JSON to stdout, lengths in shares of the square's
+side: median and 95th percentile.
 """
 
 import argparse

@@ -341,6 +341,8 @@ def test_one_file_gives_several_pictures(dots, album, tmp_path):
     assert prepared.images.shape == (50 - 2 + 3 + 4, SIZE, SIZE, 3)
     eyes = np.array([_eyes(image) for image in prepared.images])
     assert np.abs(eyes - [(0.375, 0.475), (0.625, 0.475)]).max() < 0.05
+    alone = [faces for faces in cut_faces(sorted(album.iterdir()), SIZE) if not isinstance(faces, str)]
+    assert (prepared.images == np.concatenate(alone)).all()
     report = json.loads((prepared.folder / "report.json").read_text())
     assert report["count"] == 55 and report["several"] == [list(row) for row in several]
 
