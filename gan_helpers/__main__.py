@@ -204,8 +204,10 @@ def _add_data_options(command):
 
 def _add_crop_options(command):
     command.add_argument(
-        "--crop", type=_box, metavar="L,T,R,B", help="box to cut, in pixels (default: the source's, or centre)"
-    )
+        "--crop", type=_box, metavar="L,T,R,B|faces",
+        help="box to cut, in pixels; or faces: each face in ordinary photographs is found, turned upright and aligned "
+        "(pip install 'gan_helpers[detector]') (default: the source's box, or the centre)",
+    )  # fmt: skip
     command.add_argument("--cache", type=Path, help="folder of prepared pictures (default: ~/.cache/gan_helpers)")
     command.add_argument(
         "--agree", action="store_true", help="you accept the licence of the data where that is asked for (celeba)"
@@ -213,11 +215,13 @@ def _add_crop_options(command):
 
 
 def _box(text):
+    if text == "faces":
+        return text
     try:
         left, top, right, bottom = (int(edge) for edge in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"expected left,top,right,bottom, such as 9,25,79,95; received {text!r}"
+            f"expected left,top,right,bottom, such as 9,25,79,95; received {text!r}; or faces, to have them found"
         ) from None
     return left, top, right, bottom
 

@@ -591,7 +591,7 @@ def test_nothing_is_written_on_the_screen_but_the_bar(folder, capfd, monkeypatch
     out, err = capfd.readouterr()
     assert out == ""
     bars = [line for line in err.replace("\r", "\n").split("\n") if line]
-    assert bars and all(bar.startswith("preparing: ") and bar.endswith("faces/s]") for bar in bars)
+    assert bars and all(bar.startswith("preparing: ") and bar.endswith("pictures/s]") for bar in bars)
 
 
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):

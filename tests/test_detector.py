@@ -7,7 +7,7 @@ from PIL import Image
 
 from gan_helpers import draw_faces
 from gan_helpers.metrics import detector
-from gan_helpers.metrics.detector import face_share
+from gan_helpers.metrics.detector import face_share, find_landmarks, landmarks_of_patches
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,45 @@ def test_wide_and_tall_pictures(mtcnn, drawn):
     wide = np.pad(drawn[:16], ((0, 0), (0, 0), (20, 20), (0, 0)), mode="edge")
     tall = np.pad(drawn[:16], ((0, 0), (20, 20), (0, 0), (0, 0)), mode="edge")
     assert face_share([wide, tall]).value > 0.6
+
+
+def test_landmarks_are_in_their_order_and_lie_in_the_face(mtcnn, drawn):
+    wide = np.pad(drawn[:16], ((0, 0), (32, 32), (64, 32), (0, 0)), mode="edge")
+    faces = [face for found in find_landmarks(list(wide)) for face in found]
+    assert len(faces) >= 10
+    left_eye, right_eye, nose, mouth_left, mouth_right = np.median(faces, axis=0)
+    assert 64 < left_eye[0] < nose[0] < right_eye[0] < 128 and mouth_left[0] < nose[0] < mouth_right[0]
+    assert 32 < left_eye[1] < nose[1] < mouth_left[1] < 96
+    assert left_eye[1] == pytest.approx(right_eye[1], abs=2) and nose[0] == pytest.approx(96, abs=4)
+
+
+def test_landmarks_of_pictures_of_any_shape_together_and_alone(mtcnn, drawn, monkeypatch):
+    wide = np.pad(drawn[:6], ((0, 0), (0, 0), (20, 20), (0, 0)), mode="edge")
+    nothing = np.zeros((30, 40, 3), np.uint8)
+    pictures = [drawn[0], wide[0], nothing, *drawn[1:6], *wide[1:], np.zeros((5, 900, 3), np.uint8)]
+    together = find_landmarks(pictures)
+    assert [found.shape[1:] for found in together] == [(5, 2)] * len(pictures)
+    assert len(together[2]) == len(together[-1]) == 0 and sum(map(len, together)) > 6
+    monkeypatch.setattr(detector, "BATCH_PIXELS", 1)
+    for one, found in zip(pictures, together, strict=True):
+        assert np.allclose(find_landmarks([one])[0], found, atol=0.01)
+    assert find_landmarks([]) == []
+
+
+def test_landmarks_of_several_faces_go_from_left_to_right(mtcnn, drawn):
+    row = np.hstack(np.pad(drawn[:8], ((0, 0), (16, 16), (16, 16), (0, 0)), mode="edge"))
+    [faces] = find_landmarks([row])
+    assert len(faces) >= 4 and (np.diff(faces.mean(axis=1)[:, 0]) > 0).all()
+
+
+def test_a_mirrored_face_has_mirrored_landmarks(mtcnn, drawn):
+    """Within a few hundredths of the patch: it was never taught to be even, which is why it is asked both ways."""
+    patches = np.stack([np.asarray(Image.fromarray(face[8:60, 6:58]).resize((48, 48))) for face in drawn[:32]])
+    straight, sure = landmarks_of_patches(patches)
+    mirrored, _ = landmarks_of_patches(patches[:, :, ::-1])
+    back = mirrored[:, [1, 0, 2, 4, 3]] * (-1, 1) + (48, 0)
+    assert straight.shape == (32, 5, 2) and sure.shape == (32,) and 0 <= sure.min() <= sure.max() <= 1
+    assert np.median(np.abs(back - straight)) < 1.5 and np.abs((back - straight).mean(axis=(0, 1))).max() < 0.8
 
 
 def test_a_mixed_precision_policy_does_not_matter(mtcnn, drawn):

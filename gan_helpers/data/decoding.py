@@ -47,9 +47,34 @@ def load_image(path, image_size, crop=None):
         OSError: the file is not there, damaged, truncated or no picture (`PIL.UnidentifiedImageError` among them).
         ValueError: the crop does not fit the picture, or the picture is too small or too large to be of use.
     """
+
+    def square(picture, profile):
+        picture = picture.resize(
+            (image_size, image_size), Image.Resampling.BICUBIC, box=_box(picture, image_size, crop)
+        )
+        return np.asarray(to_srgb(picture, profile))
+
+    return with_picture(path, square)
+
+
+def with_picture(path, use, *, enough=None):
+    """What a function makes of one picture file, upright and opaque; of large ones only one is open at a time.
+
+    Args:
+        path: a picture file that Pillow can read.
+        use: function of the picture, RGB, grey or CMYK of 8 bits, and its ICC profile, for `to_srgb`, or `None`.
+        enough: as many pixels as are needed: a JPEG that has more may be decoded, faster, at a whole fraction of its
+            size that still has so many. Defaults to all.
+
+    Returns:
+        What `use` returns; keep no part of the picture itself.
+
+    Raises:
+        OSError, ValueError: see `load_image`.
+    """
     kind = os.stat(path).st_mode
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe would be waited for without end
-        raise _Unusable("a pipe or a device, not a file")
+        raise Unusable("a pipe or a device, not a file")
     Image.init()
     with open(path, "rb") as file:  # given a path, Pillow maps some files, and one cut short meanwhile ends the process
         opened = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
@@ -57,24 +82,29 @@ def load_image(path, image_size, crop=None):
         if pixels > _MOST_PIXELS:
             raise _too_large(pixels)
         with _one_large_picture if pixels > _LARGE_PIXELS else nullcontext():
-            square = _square(opened, image_size, crop)
+            if enough is not None:
+                _draft(opened, enough)
+            opened.load()
+            result = use(_opaque(_upright(opened)), profile)
             del opened  # gives the pixels back before the next large picture begins
-    return np.asarray(_to_srgb(square, profile))
+    return result
 
 
-class _Unusable(ValueError):
+class Unusable(ValueError):
     """A picture that is refused, with the reason in words for the report."""
 
 
 def _too_large(pixels):
-    return _Unusable(f"too large: {pixels:,} pixels, at most {_MOST_PIXELS:,}")
+    return Unusable(f"too large: {pixels:,} pixels, at most {_MOST_PIXELS:,}")
 
 
-def _square(opened, image_size, crop):
-    """The part of the picture to be used, upright and in its size, in the picture's own colours."""
-    opened.load()
-    picture = _opaque(_upright(opened))
-    return picture.resize((image_size, image_size), Image.Resampling.BICUBIC, box=_box(picture, image_size, crop))
+def _draft(opened, enough):
+    """Asks a JPEG's decoder for a half, quarter or eighth of each side, where that is whole and leaves enough."""
+    width, height = opened.size
+    for part in (8, 4, 2):
+        if width % part == height % part == 0 and width * height >= enough * part**2:
+            opened.draft(None, (width // part, height // part))
+            return
 
 
 def _upright(picture):
@@ -90,7 +120,7 @@ def _opaque(picture):
     """The picture as RGB, grey or CMYK of 8 bits, whatever it was, with its transparent parts laid on white."""
     if picture.mode in ("F", "LAB") or picture.mode == "I" and picture.getextrema()[1] > 65535:
         kind = {"F": "fractions", "I": "32-bit numbers"}.get(picture.mode, picture.mode)
-        raise _Unusable(f"its pixels are kept as {kind}; save it as RGB")
+        raise Unusable(f"its pixels are kept as {kind}; save it as RGB")
     transparent = picture.info.get("transparency")
     if picture.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip at 255 instead of scaling
         wide = np.asarray(picture).astype(np.float32)
@@ -117,13 +147,13 @@ def _box(picture, image_size, crop):
         crop = (left, top, left + side, top + side)
     left, top, right, bottom = crop
     if left < 0 or top < 0 or right > width or bottom > height:
-        raise _Unusable(f"crop {left},{top},{right},{bottom} does not fit into {width}x{height} pixels")
+        raise Unusable(f"crop {left},{top},{right},{bottom} does not fit into {width}x{height} pixels")
     if right - left < image_size / 4:
-        raise _Unusable(f"too small: {right - left} pixels a side, at least {-(-image_size // 4)} needed")
+        raise Unusable(f"too small: {right - left} pixels a side, at least {-(-image_size // 4)} needed")
     return crop
 
 
-def _to_srgb(picture, profile):
+def to_srgb(picture, profile):
     """RGB as the ICC profile says that it looks; as it stands where there is no profile, or one that does not fit."""
     mode, transform = _transform(profile, picture.mode) if profile else (None, None)
     if transform is None:
@@ -147,9 +177,19 @@ def printable(name):
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
 
 
+def or_reason(load, path, *rest):
+    """What `load(path, *rest)` gives; where it fails, why, in plain words, as a `str`."""
+    try:
+        return load(path, *rest)
+    except ImportError:  # says nothing about the file
+        raise
+    except Exception as error:
+        return reason(error, path)
+
+
 def reason(error, path):
     """Why a file could not be used, in plain words."""
-    if isinstance(error, _Unusable):
+    if isinstance(error, Unusable):
         return str(error)
     if isinstance(error, Image.DecompressionBombError):
         return str(_too_large(int(re.search(r"\d+", str(error))[0])))

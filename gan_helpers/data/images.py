@@ -10,13 +10,14 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from gan_helpers.data.decoding import load_image, printable, reason
+from gan_helpers.data.crops import LOOKS, cut_faces, cut_version
+from gan_helpers.data.decoding import load_image, or_reason, printable
 from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.locks import alone
 from gan_helpers.data.sources import cache_folder, fetch_faces, find_faces, source_of
@@ -40,7 +41,9 @@ class PreparedImages:
         fingerprint: SHA-256 of the pixels, which identifies the data in a run's settings.
         folder: where the cache lies.
         source: `"drawn"`, or the name of the folder that the pictures came from.
-        crop: the box that was cut from each, or `None`.
+        crop: the box that was cut from each, `"faces"`, or `None`.
+        several: list of `(file, count)`, the files that gave several faces, with `crop="faces"`. All others, but for
+            the skipped, gave one; so with `find_faces` each picture's file can be told.
     """
 
     images: np.ndarray
@@ -48,7 +51,8 @@ class PreparedImages:
     fingerprint: str
     folder: Path
     source: str = "drawn"
-    crop: tuple | None = None
+    crop: tuple | str | None = None
+    several: list = field(default_factory=list)
 
     def part(self, start, stop):
         """Some of the pictures, in order, such as `part(0, 6000)` to train on and `part(6000, None)` to measure with.
@@ -88,7 +92,8 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
         image_size: side of the prepared pictures, in pixels. Defaults to `64`.
         crop: `(left, top, right, bottom)` in pixels of each picture, for aligned sets such as CelebA's;
             `None` (default) cuts the source's own box where it has one, or else the central square. A box that is
-            not square is refused, for it would squash faces.
+            not square is refused, for it would squash faces. `"faces"` finds the faces and aligns them, for ordinary
+            photographs; it needs `pip install 'gan_helpers[detector]'`, and TensorFlow.
         count: how many faces to draw; only for `"drawn"`. Defaults to `8000`.
         seed: seed of the drawn faces; only for `"drawn"`. Defaults to `0`.
         cache: folder of all caches. Defaults to `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`.
@@ -100,6 +105,7 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     Raises:
         ValueError: no such folder or source, no usable picture, a crop that is not a square box, or no room for the
             cache.
+        ModuleNotFoundError: `crop="faces"` without the detector or TensorFlow.
 
     Example:
         >>> prepared = prepare_images("drawn", 64, count=1000)
@@ -111,11 +117,16 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     crop = _checked_crop(crop)
     root = Path(cache or cache_folder())
     if str(data) == "drawn":
+        if crop == "faces":
+            raise ValueError(
+                "expected photographs for crop='faces'; received 'drawn'; drawn faces have their places already, leave "
+                "the crop out"
+            )
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"expected a count of faces of at least 1; received {count!r}; try 8000")
         folder = root / f"drawn-{image_size}px-{_key('drawn', image_size, count, seed)}"
         chunks = functools.partial(_drawn_chunks, count, image_size, seed)
-        return PreparedImages(*_open_or_make(folder, image_size, count, chunks))
+        return _open_or_make(folder, image_size, count, chunks)
     if crop is None and (named := source_of(data)):
         crop = named.crop
     data = fetch_faces(data, agree=agree, cache=root)
@@ -123,10 +134,10 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     stats = [(path.relative_to(data).as_posix(), *_looks(path)) for path in paths]
     source = Path(data).resolve()
     name = re.sub(r"[^\w.-]", "_", source.name) or "root"
-    folder = root / f"{name[:40]}-{image_size}px-{_key(str(source), image_size, crop, stats)}"
+    cut = (crop, *cut_version()) if crop == "faces" else crop
+    folder = root / f"{name[:40]}-{image_size}px-{_key(str(source), image_size, cut, stats)}"
     chunks = functools.partial(_decoded_chunks, paths, Path(data), image_size, crop)
-    made = _open_or_make(folder, image_size, len(paths), chunks)
-    prepared = PreparedImages(*made, source=name, crop=crop)
+    prepared = replace(_open_or_make(folder, image_size, len(paths), chunks), source=name, crop=crop)
     if len(prepared.images) == 0:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in prepared.skipped[:3])
         shutil.rmtree(prepared.folder, ignore_errors=True)
@@ -138,14 +149,14 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
 
 
 def _checked_crop(crop):
-    if crop is None:
-        return None
+    if crop is None or isinstance(crop, str) and crop == "faces":
+        return crop
     try:
         left, top, right, bottom = crop = tuple(int(edge) for edge in crop)
     except (TypeError, ValueError):
         raise ValueError(
             f"expected a crop of four whole numbers left,top,right,bottom; received {crop!r}; "
-            "for half-size CelebA use 9,25,79,95"
+            "for half-size CelebA use 9,25,79,95; to have faces found and aligned use 'faces'"
         ) from None
     if not (0 <= left < right and 0 <= top < bottom and right - left == bottom - top):
         raise ValueError(
@@ -176,26 +187,32 @@ def _drawn_chunks(count, image_size, seed, start):
     length = _chunk_length(image_size)
     for first in range(start, count, length):
         size = min(length, count - first)
-        yield draw_faces(size, image_size, seed=seed, start=first)[0], [], size
+        yield draw_faces(size, image_size, seed=seed, start=first)[0], {}, size
 
 
 def _decoded_chunks(paths, folder, image_size, crop, start):
     def load(path):
-        try:
-            return load_image(path, image_size, crop)
-        except Exception as error:
-            return (printable(path.relative_to(folder).as_posix()), reason(error, path))
+        loaded = or_reason(load_image, path, image_size, crop)
+        return loaded if isinstance(loaded, str) else [loaded]
 
-    length = _chunk_length(image_size)
+    length = min(_chunk_length(image_size), LOOKS) if crop == "faces" else _chunk_length(image_size)
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         for first in range(start, len(paths), length):
+            some = paths[first : first + length]
             # Pillow's remarks on odd metadata do not concern the pixels. Outside the threads, which share the filters.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                loaded = list(pool.map(load, paths[first : first + length]))
-            good = [picture for picture in loaded if isinstance(picture, np.ndarray)]
-            skipped = [picture for picture in loaded if isinstance(picture, tuple)]
-            yield np.asarray(good, np.uint8), skipped, len(loaded)
+                loaded = cut_faces(some, image_size, pool.map) if crop == "faces" else list(pool.map(load, some))
+            good, rows = [], {"skipped": [], "several": []}
+            for path, pictures in zip(some, loaded, strict=True):
+                name = printable(path.relative_to(folder).as_posix())
+                if isinstance(pictures, str):
+                    rows["skipped"].append((name, pictures))
+                    continue
+                good += pictures
+                if len(pictures) > 1:
+                    rows["several"].append((name, len(pictures)))
+            yield np.asarray(good, np.uint8), rows, len(some)
 
 
 def _open_or_make(folder, image_size, total, chunks):
@@ -213,16 +230,17 @@ def _open_or_make(folder, image_size, total, chunks):
                 f"'{folder.parent}'; received: {error.strerror or error}; make room, or choose another folder as "
                 "cache; what was prepared already is gone on with"
             ) from error
-    return *_finished(folder), folder
+    return _finished(folder)
 
 
 def _finished(folder):
-    """Pictures, skipped files and fingerprint of a whole cache; `None` where there is none, or only a part of one."""
+    """What is in a whole cache; `None` where there is none, or only a part of one."""
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         images = np.load(folder / "images.npy", mmap_mode="r")
-        return images, list(map(tuple, report["skipped"])), report["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
+        skipped, several = (list(map(tuple, report.get(name, ()))) for name in ("skipped", "several"))
+        return PreparedImages(images, skipped, report["fingerprint"], folder, several=several)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -264,14 +282,14 @@ def _write_cache(folder, image_size, total, chunks):
     with (
         _opened(folder / "images.npy") as pixels,
         _opened(folder / _JOURNAL) as journal,
-        tqdm(total=total, desc="preparing", unit=" faces") as bar,
+        tqdm(total=total, desc="preparing", unit=" pictures") as bar,
     ):
         begin = header(total)
         for entry, pictures in _verified(journal, pixels, 3 * image_size**2):
             add(entry, pictures)
-        for pictures, skipped, seen in chunks(start=sum(past["seen"] for past in entries)):
+        for pictures, rows, seen in chunks(start=sum(past["seen"] for past in entries)):
             sha256 = hashlib.sha256(pictures).hexdigest()
-            entry = {"seen": seen, "count": len(pictures), "skipped": skipped, "sha256": sha256}
+            entry = {"seen": seen, "count": len(pictures), **rows, "sha256": sha256}
             pixels.write(pictures)
             pixels.flush()
             journal.write(json.dumps(entry).encode() + b"\n")
@@ -282,8 +300,9 @@ def _write_cache(folder, image_size, total, chunks):
             raise RuntimeError("the array header changed its length; delete the cache and report this")
         pixels.flush()
         os.fsync(pixels.fileno())
-    skipped = [row for entry in entries for row in entry["skipped"]]
-    report = {"count": count, "image_size": image_size, "fingerprint": digest.hexdigest(), "skipped": skipped}
+    report = {"count": count, "image_size": image_size, "fingerprint": digest.hexdigest()}
+    for name in ("skipped", "several"):
+        report[name] = [row for entry in entries for row in entry.get(name, ())]
     aside = folder / "report.json.writing"
     aside.write_text(json.dumps(report, indent=1), encoding="utf-8")
     aside.replace(folder / "report.json")

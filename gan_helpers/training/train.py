@@ -103,7 +103,8 @@ def train(
         recipe: a name in `RECIPES`, which changes may follow (`"quick,loss=hinge"`, see `read_recipe`), or a `Recipe`.
             Defaults to `"quick"`.
         seed: seed of weights, latents and the order of the data. Defaults to `0`.
-        crop: `(left, top, right, bottom)` in pixels of each picture; `None` cuts the central square.
+        crop: `(left, top, right, bottom)` in pixels of each picture, or `"faces"`, see `prepare_images`; `None` cuts
+            the central square.
         count: how many faces to draw, for `"drawn"` alone. Defaults to `8000`.
         precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`. `"auto"` (default) takes what the hardware is
             made for when the run is made, and what the run was made with ever after.
