@@ -98,6 +98,12 @@ def draw_faces(count, image_size=64, *, seed=0, start=0, attributes=None):
     return images, table
 
 
+def draw_attributes(count, *, seed=0, start=0):
+    """The table of `draw_faces` for the same faces, without drawing them."""
+    count = _whole("count", count, 1, 2**31 - 1)
+    return _sample(count, _whole("seed", seed, 0, 2**64 - 1), _whole("start", start, 0, 2**63 - 1))[0]
+
+
 def _whole(name, value, low, high):
     """The argument as an int, if it is a whole number in its range."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and low <= value <= high:

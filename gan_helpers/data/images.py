@@ -41,6 +41,9 @@ class PreparedImages:
         folder: where the cache lies.
         source: `"drawn"`, or the name of the folder that the pictures came from.
         crop: the box that was cut from each, or `None`.
+        files: names of the pictures' files below the folder, in the pictures' order; of drawn faces a `range` of their
+            numbers.
+        seed: seed of drawn faces, else `None`.
     """
 
     images: np.ndarray
@@ -49,6 +52,8 @@ class PreparedImages:
     folder: Path
     source: str = "drawn"
     crop: tuple | None = None
+    files: tuple | range = ()
+    seed: int | None = None
 
     def part(self, start, stop):
         """Some of the pictures, in order, such as `part(0, 6000)` to train on and `part(6000, None)` to measure with.
@@ -70,7 +75,8 @@ class PreparedImages:
                 "count from 0, the stop is not included"
             )
         first, after, _ = slice(start, stop).indices(len(self.images))
-        return replace(self, images=images, fingerprint=f"{self.fingerprint}[{first}:{after}]")
+        name = f"{self.fingerprint}[{first}:{after}]"
+        return replace(self, images=images, fingerprint=name, files=self.files[start:stop])
 
 
 def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None, agree=False):
@@ -115,7 +121,7 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
             raise ValueError(f"expected a count of faces of at least 1; received {count!r}; try 8000")
         folder = root / f"drawn-{image_size}px-{_key('drawn', image_size, count, seed)}"
         chunks = functools.partial(_drawn_chunks, count, image_size, seed)
-        return PreparedImages(*_open_or_make(folder, image_size, count, chunks))
+        return PreparedImages(*_open_or_make(folder, image_size, count, chunks), files=range(count), seed=seed)
     if crop is None and (named := source_of(data)):
         crop = named.crop
     data = fetch_faces(data, agree=agree, cache=root)
@@ -126,7 +132,9 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     folder = root / f"{name[:40]}-{image_size}px-{_key(str(source), image_size, crop, stats)}"
     chunks = functools.partial(_decoded_chunks, paths, Path(data), image_size, crop)
     made = _open_or_make(folder, image_size, len(paths), chunks)
-    prepared = PreparedImages(*made, source=name, crop=crop)
+    left_out = {file for file, _ in made[1]}
+    files = tuple(file for file, *_ in stats if printable(file) not in left_out)
+    prepared = PreparedImages(*made, source=name, crop=crop, files=files)
     if len(prepared.images) == 0:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in prepared.skipped[:3])
         shutil.rmtree(prepared.folder, ignore_errors=True)
