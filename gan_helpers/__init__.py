@@ -27,6 +27,8 @@ _HOME_OF = {
     "read_attributes": "data.catalogue",
     "prepare_images": "data.images",
     "face_batches": "data.batches",
+    "read_labels": "data.labels",
+    "labels_of": "data.labels",
     "generator_model": "models.networks",
     "discriminator_model": "models.networks",
     "Recipe": "models.recipes",
