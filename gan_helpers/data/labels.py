@@ -62,7 +62,7 @@ class Attribute:
         return self.low + (np.asarray(values) + 1) / 2 * (self.high - self.low)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==; fingerprints have
 class Labels:
     """Attributes of pictures, one row each.
 
