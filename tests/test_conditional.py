@@ -172,7 +172,7 @@ def _written_out(plain, batch, mismatch_weight, wanted):
     real_images, attributes = batch
     known = tf.where(tf.math.is_nan(attributes), 0.0, attributes)
     generator, discriminator = plain.generator, plain.discriminator
-    g_optimizer, d_optimizer = (keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2))
+    g_optimizer, d_optimizer = (keras.optimizers.SGD(0.1) for _ in range(2))
     latents = [tf.random.stateless_normal((16, 10), [3, half]) for half in (0, 1)]
     fake_images = generator([latents[0], wanted[0]], training=True)
     with tf.GradientTape() as tape:
@@ -202,14 +202,16 @@ def _written_out(plain, batch, mismatch_weight, wanted):
 
 @pytest.mark.parametrize("mismatch_weight", [0.0, 0.5, 0.3])
 def test_one_step_equals_one_written_out(batch, mismatch_weight):
-    gan, plain = _gan(mismatch_weight=mismatch_weight), _gan()
+    # Adam's first step is as long for a gradient that is nothing but rounding as for any other.
+    optimizers = {name: keras.optimizers.SGD(0.1) for name in ("g_optimizer", "d_optimizer")}
+    gan, plain = _gan(compiled=optimizers, mismatch_weight=mismatch_weight), _gan()
     wanted = [gan._drawn(half, gan.d_updates, 16)[1] for half in (0, 1)]
     gan.train_step(batch)
     d_loss, g_loss = _written_out(plain, batch, mismatch_weight, wanted)
     assert [float(mean.result()) for mean in gan.means[:2]] == pytest.approx([d_loss, g_loss], rel=1e-5)
     for mine, by_hand in ((gan.generator, plain.generator), (gan.discriminator, plain.discriminator)):
         for a, b in zip(mine.get_weights(), by_hand.get_weights(), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6)
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
 
 
 def test_attributes_are_drawn_from_the_datas_rows_by_seed_and_step():
