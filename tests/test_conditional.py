@@ -11,6 +11,7 @@ from PIL import Image
 from gan_helpers import (
     GAN,
     Recipe,
+    build_gan,
     discriminator_model,
     draw_faces,
     face_batches,
@@ -18,6 +19,7 @@ from gan_helpers import (
     generator_model,
     load_generator,
     prepare_images,
+    read_recipe,
     sample_latents,
     train,
 )
@@ -415,6 +417,13 @@ def test_a_conditional_run_stopped_and_gone_on_equals_one_never_stopped(drawn, t
     np.testing.assert_array_equal(plain(given), generator(given))
     raw = load_generator(tmp_path / "whole", averaged=False)
     np.testing.assert_allclose(raw(given), whole.gan.generator(given), atol=1e-3)
+
+
+def test_attributes_that_do_not_match_count_as_fake_unless_told_otherwise():
+    labels = drawn_labels(20, ["hat", "smile"])
+    for recipe, given, weight in ((TINY, labels, 0.5), (TINY, None, 0), ("quick,mismatch_weight=0.2", labels, 0.2)):
+        recipe = read_recipe(recipe) if isinstance(recipe, str) else recipe
+        assert build_gan(recipe, 32, labels=given).mismatch_weight == weight
 
 
 def test_other_attributes_on_the_same_run(drawn, tmp_path):

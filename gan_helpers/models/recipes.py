@@ -31,8 +31,8 @@ class Recipe:
         r2_weight: weight of its R2 penalty.
         gradient_penalty_weight: weight of its gradient penalty (WGAN-GP).
         penalty_every: steps between two penalties.
-        mismatch_weight: share of real images with another image's attributes, see `GAN`; `None`: what was measured to
-            be best where there are attributes, none where there are not.
+        mismatch_weight: share of real images with another image's attributes, see `GAN`; `None`: 0.5 where there are
+            attributes, 0 where there are not.
         final_learning_rate: share of the learning rates that is left at the planned end, in (0, 1]; they fall as half a
             cosine. Below 1 the run depends on its planned length (epochs, or minutes at the speed measured), which is
             fixed when it is made.

@@ -33,7 +33,9 @@ from gan_helpers.training.working_copy import FlushWorkingCopy, fetch, flush_to
 from gan_helpers.visualization.plots import generate_images, image_grid, sample_latents
 
 UNSEEN, UNSEEN_SEED = 64, 2**31  # faces that no run trains on
-MISMATCH_WEIGHT = 0.0  # where a recipe names none
+# With attributes, where a recipe names none. After 2 minutes on drawn faces of 32 pixels (one seed) a smile or a frown
+# that was asked for was there in 92 % of the samples, without it in 64 %; feature distances were 17.5 and 14.0.
+MISMATCH_WEIGHT = 0.5
 COLAB_DRIVE, COLAB_DISK = Path("/content/drive"), Path("/content/runs")
 
 
