@@ -81,6 +81,15 @@ def _parser():
     train.add_argument(
         "--slice", type=_slice, metavar="START:STOP", help="train on these faces only, in order of names; keep the rest"
     )
+    train.add_argument(
+        "--attributes", type=_names, metavar="A,B", default=(),
+        help="make faces to order by these, such as Smiling,Eyeglasses,Male; of drawn faces eyeglasses,smile,hat,…",
+    )  # fmt: skip
+    train.add_argument(
+        "--labels", metavar="FILE", type=Path,
+        help="table of the attributes: CelebA's, or a CSV file with a column `file` and one for each attribute "
+        "(default: labels.csv or CelebA's in or beside the folder of pictures)",
+    )  # fmt: skip
     train.add_argument("--epochs", type=int, help="passes over the data at which to end (default: 30)")
     train.add_argument("--minutes", type=float, help="stop after so many minutes of training")
     train.add_argument("--output", metavar="RUN", type=Path, help="folder of the run (default: runs/ and a name)")
@@ -135,6 +144,11 @@ def _parser():
     generate.add_argument(
         "--output", type=Path, default=Path("faces.png"),
         help="FILE.png (one grid), FILE.npy (one uint8 array), or a folder (a file each) (default: %(default)s)",
+    )  # fmt: skip
+    generate.add_argument(
+        "--set", metavar="NAME=VALUE,…", dest="wishes",
+        help="what the faces are to have, such as Smiling=1,Eyeglasses=0, of a generator that was trained with "
+        "--attributes; the rest comes as in its data (default: all of it)",
     )  # fmt: skip
     generate.add_argument("--overwrite", action="store_true", help="replace files of the same name")
     evaluate = add("evaluate", _evaluate, "Measure generated faces against real ones: KID, FID, precision, recall, …")
@@ -226,6 +240,10 @@ def _box(text):
     return left, top, right, bottom
 
 
+def _names(text):
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _slice(text):
     try:
         start, stop = (int(end) if end else None for end in text.split(":"))
@@ -285,6 +303,12 @@ def _train(options):
         start, stop, _ = slice(*options.slice).indices(len(whole.images))
         kept_back = max(whole.images[:start], whole.images[stop:], key=len)
         unseen = kept_back if len(kept_back) >= 16 else None
+    labels = options.labels
+    if options.attributes and labels is None and options.data != "drawn":
+        from gan_helpers.data.label_tables import find_labels
+        from gan_helpers.data.sources import fetch_faces
+
+        labels = find_labels(fetch_faces(options.data, agree=options.agree, cache=options.cache))
     with quiet_start():
         from gan_helpers.training.train import train
 
@@ -306,6 +330,8 @@ def _train(options):
         tensorboard=options.tensorboard,
         health=options.health,
         unseen=unseen,
+        attributes=options.attributes,
+        labels=labels,
         sample_path=options.sample_path,
         sample_every=options.sample_every,
         checkpoint_seconds=options.checkpoint_seconds,
@@ -319,7 +345,9 @@ def _train(options):
     print(f"faces:     {trained.faces} (the first 64 of seed {options.seed})")
     print(f"samples:   {trained.samples}")
     print(f"generator: {run / 'generator.keras'} (loads with keras.models.load_model)")
-    print(f"more faces: python -m gan_helpers generate --model {shlex.quote(str(run))} --count 100 --output more.png")
+    order = f" --set {options.attributes[0]}=1" if options.attributes else ""
+    more = f"--model {shlex.quote(str(run))} --count 100{order} --output more.png"
+    print(f"more faces: python -m gan_helpers generate {more}")
     if options.data == "drawn":
         print("your own:   python -m gan_helpers train --data FOLDER_OF_PHOTOGRAPHS")
     print(f"train on:   the same command{' with more --epochs' if options.epochs else ''} goes on with this run")
@@ -330,20 +358,24 @@ def _generate(options):
     from PIL import Image
 
     with quiet_start():
+        from gan_helpers.data.label_tables import read_wishes, write_labels
         from gan_helpers.training.files import write_whole
         from gan_helpers.training.runs import load_generator
-        from gan_helpers.visualization.plots import generate_images, image_grid
+        from gan_helpers.visualization.plots import attributes_for, generate_images, image_grid
 
     if options.count < 1:
         raise ValueError(f"expected --count of at least 1; received {options.count}")
     output, suffix = options.output, options.output.suffix.lower()
     if suffix not in ("", ".png", ".npy"):
         raise ValueError(f"expected --output FILE.png, FILE.npy or a folder; received '{output}'")
+    wishes = read_wishes(options.wishes) if options.wishes else None
+    generator = load_generator(options.model)
+    rows = attributes_for(generator, options.count, wishes, seed=options.seed)
     digits = max(5, len(str(options.count - 1)))
     files = [output] if suffix else [output / f"{n:0{digits}d}.png" for n in range(options.count)]
-    _refuse_existing(files, options)
-    generator = load_generator(options.model)
-    images = generate_images(generator, options.count, seed=options.seed)
+    table = output.with_suffix(".labels.csv") if suffix else output / "labels.csv"
+    _refuse_existing(files if rows is None else [*files, table], options)
+    images = generate_images(generator, options.count, seed=options.seed, attributes=rows)
     output.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".npy":
         write_whole(output, lambda file: np.save(file, images))
@@ -353,7 +385,10 @@ def _generate(options):
         output.mkdir(exist_ok=True)
         for file, image in zip(files, images, strict=True):
             Image.fromarray(image).save(file)
-    print(f"{options.count} faces in {output}")
+    if rows is not None:
+        names = range(options.count) if suffix else [file.name for file in files]
+        write_whole(table, lambda file: write_labels(file, names, generator.labels, rows))
+    print(f"{options.count} faces in {output}" + ("" if rows is None else f", their attributes in {table}"))
 
 
 def _bench(options):

@@ -338,6 +338,8 @@ def test_one_file_gives_several_pictures(dots, album, tmp_path):
     assert prepared.skipped == [("20.png", "no face found"), ("45.png", "a web page, not a picture; download it again")]
     several = [("03.png", 2), ("13.png", 2), ("23.png", 2), ("33.png", 3), ("43.png", 3)]
     assert prepared.several == several and prepared.crop == "faces"
+    assert prepared.files.count("03.png") == 2 and prepared.files.count("33.png") == 3
+    assert len(prepared.files) == len(prepared.images) and list(prepared.files) == sorted(prepared.files)
     assert prepared.images.shape == (50 - 2 + 3 + 4, SIZE, SIZE, 3)
     eyes = np.array([_eyes(image) for image in prepared.images])
     assert np.abs(eyes - [(0.375, 0.475), (0.625, 0.475)]).max() < 0.05

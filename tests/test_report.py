@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from gan_helpers import data_report, draw_faces
-from gan_helpers.data.drawn_faces import ATTRIBUTES, drawn_attribute_shares
+from gan_helpers.data.drawn_faces import ATTRIBUTES
 from gan_helpers.data.report import BLURRED, detail
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,8 +159,8 @@ def test_attributes_are_of_the_pictures_that_are_there(tmp_path, portraits):
 @pytest.mark.parametrize(
     ("table", "note"),
     [
-        ("file,Smiling\n0.png,many", "no attributes: expected CelebA's table.*damaged or another table"),
-        ("file,Smiling\nother.png,1", "no attributes: the table beside 'img' names none of its files"),
+        ("file,Smiling\n0.png,many", "no attributes: expected Smiling as 0 or 1.*received 'many' in line 2"),
+        ("file,Smiling\nother.png,1", "no attributes: expected labels of the pictures .*received those of others .such as 'other.png'"),
     ],
 )
 def test_a_table_of_something_else_is_noted(tmp_path, portraits, table, note):
@@ -185,7 +185,7 @@ def test_drawn_faces_tell_their_own_attributes():
 
 
 def test_shares_of_choices_add_up():
-    shares = drawn_attribute_shares(500, seed=1)
+    shares = data_report("drawn", 32, count=200, seed=1).attributes
     for name, (kind, *_) in ATTRIBUTES.items():
         if kind == "choice":
             assert abs(sum(share for key, share in shares.items() if key.startswith(f"{name}: ")) - 1) < 0.002
@@ -239,14 +239,11 @@ def test_what_is_refused(arguments, message):
         data_report(**arguments)
 
 
-def test_a_folder_changed_meanwhile_is_said(tmp_path, portraits, monkeypatch):
-    from gan_helpers.data import report as module
-
+def test_numbers_in_a_table_count_above_the_middle(tmp_path, portraits):
     for number in range(3):
         Image.fromarray(portraits[number]).save(tmp_path / f"{number}.png")
-    monkeypatch.setattr(module, "find_faces", lambda folder: [folder / "0.png", folder / "1.png"])
-    with pytest.raises(ValueError, match="a file for each of 3 prepared pictures; received 2 .* run it again"):
-        data_report(tmp_path, 32)
+    (tmp_path / "labels.csv").write_text("file,age\n0.png,20\n1.png,80\n2.png,70\n")
+    assert data_report(tmp_path, 32).attributes == {"age > 50": 0.6667}
 
 
 def test_needs_no_network_library():

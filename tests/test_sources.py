@@ -19,9 +19,10 @@ from loopback import Loopback
 from PIL import Image
 from test_repositories import FOLDER, make_repository, needs_git, serve_portraits
 
-from gan_helpers import draw_faces, fetch_faces, find_faces, prepare_images, read_attributes
+from gan_helpers import draw_faces, fetch_faces, find_faces, prepare_images, read_labels
 from gan_helpers.data import catalogue, downloads, sources
 from gan_helpers.data.catalogue import SOURCES
+from gan_helpers.data.label_tables import find_labels
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -299,9 +300,8 @@ def test_celeba_through_kagglehub(kaggle, tmp_path):
     folder = fetch_faces("celeba", agree=True, cache=tmp_path)
     assert kaggle.asked == ["jessicali9530/celeba-dataset"]
     assert [path.name for path in find_faces(folder)] == ["000001.jpg", "000002.jpg"]
-    files, names, values = read_attributes(folder)
-    assert (files, names) == (["000001.jpg", "000002.jpg"], ["Bald", "Smiling"])
-    assert values.tolist() == [[False, True], [True, False]]
+    labels = read_labels(find_labels(folder), ["000001.jpg", "000002.jpg"])
+    assert labels.names == ("Bald", "Smiling") and labels.values.tolist() == [[-1, 1], [1, -1]]
     assert fetch_faces("celeba", cache=tmp_path) == folder and len(kaggle.asked) == 1  # it is here: nothing to agree to
     prepared = prepare_images("celeba", 32, cache=tmp_path)
     assert prepared.crop == (18, 50, 158, 190) and len(prepared.images) == 2
@@ -372,41 +372,6 @@ def test_a_copy_of_celeba(kaggle, tmp_path, capsys):
     folder = fetch_faces(f"celeba:{tmp_path / 'img_align_celeba.zip'}", cache=tmp_path)
     assert folder.name == "img_align_celeba" and len(find_faces(folder)) == 2
     assert kaggle.asked == ["a copy"]
-
-
-TABLE = "2\n5_o_Clock_Shadow Smiling\n000001.jpg -1  1\n000002.jpg  1 -1\n"
-
-
-def test_attributes_as_their_authors_wrote_them(tmp_path):
-    (tmp_path / "list_attr_celeba.txt").write_text(TABLE)
-    files, names, values = read_attributes(tmp_path / "list_attr_celeba.txt")
-    assert (files, names) == (["000001.jpg", "000002.jpg"], ["5_o_Clock_Shadow", "Smiling"])
-    assert values.dtype == bool and values.tolist() == [[False, True], [True, False]]
-    (tmp_path / "img_align_celeba").mkdir()
-    assert np.array_equal(read_attributes(tmp_path / "img_align_celeba")[2], values)  # found beside the pictures
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("list_attr_celeba.txt", TABLE[:-3]),
-        ("list_attr_celeba.txt", TABLE.replace("-1", "yes")),
-        ("list_attr_celeba.txt", ""),
-        ("list_attr_celeba.csv", "image_id,Bald\na.jpg,7"),
-        ("list_attr_celeba.csv", "image_id,Bald\na.jpg,1,1"),
-    ],
-)
-def test_damaged_attributes(name, text, tmp_path):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(
-        ValueError, match=f"expected CelebA's table of attributes.*received .*{name}', damaged or another"
-    ):
-        read_attributes(tmp_path)
-
-
-def test_no_attributes(tmp_path):
-    with pytest.raises(ValueError, match="which cannot be read; put it beside the folder"):
-        read_attributes(tmp_path)
 
 
 # Archives, paths and names ----------------------------------------------------------------------------------------

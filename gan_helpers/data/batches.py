@@ -18,7 +18,7 @@ def steps_per_epoch(count, batch_size):
     return count // batch_size
 
 
-def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True):
+def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labels=None):
     """Batches for training, without end.
 
     Which pictures stand in the batch of a step, in which order, and which of them are mirrored, is a function of
@@ -32,12 +32,15 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True):
         seed: seed of order and mirroring. Defaults to `0`.
         start_step: the step to start at. Defaults to `0`.
         flip: mirror half of the pictures left to right; faces stay faces. Defaults to `True`.
+        labels: `Labels` of the pictures, a row each, for a GAN with attributes. Of mirrored pictures those that have a
+            left and a right change their sign. Defaults to `None`.
 
     Returns:
-        `tf.data.Dataset` of float32 `(batch_size, height, width, 3)` in [-1, 1].
+        `tf.data.Dataset` of float32 `(batch_size, height, width, 3)` in [-1, 1]; with labels, of pairs of that and
+        float32 `(batch_size, n)`, NaN where unknown.
 
     Raises:
-        ValueError: fewer pictures than a batch, or pictures of another shape or type.
+        ValueError: fewer pictures than a batch, pictures of another shape or type, or labels of more or fewer pictures.
 
     Example:
         >>> batch = next(iter(face_batches(images, 64)))
@@ -49,7 +52,15 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True):
             f"expected uint8 images of shape (count, height, width, 3); received {images.dtype} {images.shape}; "
             "pass prepare_images(...).images"
         )
+    if labels is not None and len(labels.values) != len(images):
+        raise ValueError(
+            f"expected a row of labels for each of {len(images)} pictures; received {len(labels.values)}; "
+            "make them with labels_of(prepared, names)"
+        )
     steps = steps_per_epoch(len(images), batch_size)
+    if labels is not None:
+        table = tf.constant(labels.values)
+        turned = tf.constant([-1.0 if one.mirrored else 1.0 for one in labels.attributes])
     last = tf.constant(len(images) - 1, tf.int64)
     seed = tf.constant(seed, tf.int64)
 
@@ -64,7 +75,10 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True):
         if flip:
             mirrored = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([seed, step])) < 0.5
             batch = tf.where(mirrored, batch[:, :, ::-1], batch)
-        return batch
+        if labels is None:
+            return batch
+        attributes = tf.gather(table, picked)
+        return batch, tf.where(mirrored[:, :, 0, 0], attributes * turned, attributes) if flip else attributes
 
     stream = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
     stream = stream.map(pick, num_parallel_calls=2, deterministic=True).prefetch(4)

@@ -1,13 +1,11 @@
 """The collections of faces that can be fetched by name: who is in them, under what licence, and how each comes."""
 
-import csv
 import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from gan_helpers.data.archives import unpack
@@ -61,47 +59,6 @@ class Source:
         """Size and time of the download, in words."""
         minutes = max(1, round(self.megabytes * 1e6 / LINE / 60))
         return f"about {self.megabytes:,} MB, {minutes} minute{'s' * (minutes > 1)} at 10 Mbit/s"
-
-
-def read_attributes(path):
-    """CelebA's attributes: which face smiles, wears glasses, …
-
-    Args:
-        path: the table, in the form of its authors (`list_attr_celeba.txt`) or of Kaggle (`list_attr_celeba.csv`), or
-            the folder that `fetch_faces` gave, in or beside which it lies.
-
-    Returns:
-        `(files, names, values)`: the pictures' file names, the attributes' names, and a bool array
-        `(len(files), len(names))`.
-
-    Raises:
-        ValueError: there is no such table, or it is damaged.
-
-    Example:
-        >>> files, names, values = read_attributes(fetch_faces("celeba", agree=True))
-        >>> smiling = values[:, names.index("Smiling")]
-    """
-    path = Path(path)
-    places = (path, path.parent) if path.is_dir() else ()
-    tables = [place / name for place in places for name in ATTRIBUTE_TABLES if (place / name).is_file()]
-    table = tables[0] if tables else path
-    try:
-        with open(table, encoding="utf-8", newline="") as opened:
-            if table.suffix == ".csv":
-                (_, *names), *rows = csv.reader(opened)
-            else:
-                _, names, *rows = (line.split() for line in opened)
-        files = [row[0] for row in rows]
-        values = np.array([row[1:] for row in rows], np.int8)
-        if values.shape != (len(files), len(names)) or not set(np.unique(values)) <= {-1, 0, 1}:
-            raise ValueError(f"{len(names)} names for an array of shape {values.shape}")
-    except (OSError, ValueError, IndexError, csv.Error) as error:
-        reason = "which cannot be read" if isinstance(error, OSError) else f"damaged or another table ({error})"
-        raise ValueError(
-            f"expected CelebA's table of attributes ({' or '.join(ATTRIBUTE_TABLES)}); received '{table}', {reason}; "
-            "put it beside the folder of the pictures"
-        ) from error
-    return files, names, values > 0
 
 
 def picture_folder(path):

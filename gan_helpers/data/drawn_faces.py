@@ -98,33 +98,10 @@ def draw_faces(count, image_size=64, *, seed=0, start=0, attributes=None):
     return images, table
 
 
-def drawn_attribute_shares(count, *, seed=0):
-    """How many of the faces that `draw_faces` draws have each attribute, without drawing them.
-
-    Args:
-        count: Integer, 1 or more. How many faces, from the first.
-        seed: Integer from 0 to 2**64 - 1. Defaults to `0`.
-
-    Returns:
-        A dict from names to shares, 0 to 1: of a binary attribute those that have it; of a choice each of its values,
-        as `"hair_colour: red"`; of a number those above the middle of its range, as `"smile > 0"`.
-
-    Example:
-
-    >>> drawn_attribute_shares(8000)["eyeglasses"]
-    0.247
-    """
-    table, _ = _sample(count, seed, 0)
-    shares = {}
-    for name, (kind, low, high, meaning) in ATTRIBUTES.items():
-        if kind == "binary":
-            shares[name] = table[name].mean()
-        elif kind == "choice":
-            values = meaning.split(";")[0].split(", ")
-            shares |= {f"{name}: {value}": (table[name] == number).mean() for number, value in enumerate(values)}
-        else:
-            shares[f"{name} > {(low + high) / 2:g}"] = (table[name] > (low + high) / 2).mean()
-    return {name: round(float(share), 4) for name, share in shares.items()}
+def draw_attributes(count, *, seed=0, start=0):
+    """The table of `draw_faces` for the same faces, without drawing them."""
+    count = _whole("count", count, 1, 2**31 - 1)
+    return _sample(count, _whole("seed", seed, 0, 2**64 - 1), _whole("start", start, 0, 2**63 - 1))[0]
 
 
 def _whole(name, value, low, high):

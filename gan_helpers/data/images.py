@@ -42,8 +42,10 @@ class PreparedImages:
         folder: where the cache lies.
         source: `"drawn"`, or the name of the folder that the pictures came from.
         crop: the box that was cut from each, `"faces"`, or `None`.
-        several: list of `(file, count)`, the files that gave several faces, with `crop="faces"`. All others, but for
-            the skipped, gave one; so with `find_faces` each picture's file can be told.
+        files: names of the pictures' files below the folder, one for each picture, in their order; of drawn faces a
+            `range` of their numbers.
+        seed: seed of drawn faces, else `None`.
+        several: list of `(file, count)`, the files that gave several faces, with `crop="faces"`.
     """
 
     images: np.ndarray
@@ -52,6 +54,8 @@ class PreparedImages:
     folder: Path
     source: str = "drawn"
     crop: tuple | str | None = None
+    files: tuple | range = ()
+    seed: int | None = None
     several: list = field(default_factory=list)
 
     def part(self, start, stop):
@@ -74,7 +78,8 @@ class PreparedImages:
                 "count from 0, the stop is not included"
             )
         first, after, _ = slice(start, stop).indices(len(self.images))
-        return replace(self, images=images, fingerprint=f"{self.fingerprint}[{first}:{after}]")
+        name = f"{self.fingerprint}[{first}:{after}]"
+        return replace(self, images=images, fingerprint=name, files=self.files[start:stop])
 
 
 def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=None, agree=False):
@@ -126,7 +131,7 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
             raise ValueError(f"expected a count of faces of at least 1; received {count!r}; try 8000")
         folder = root / f"drawn-{image_size}px-{_key('drawn', image_size, count, seed)}"
         chunks = functools.partial(_drawn_chunks, count, image_size, seed)
-        return _open_or_make(folder, image_size, count, chunks)
+        return replace(_open_or_make(folder, image_size, count, chunks), files=range(count), seed=seed)
     if crop is None and (named := source_of(data)):
         crop = named.crop
     data = fetch_faces(data, agree=agree, cache=root)
@@ -137,7 +142,9 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     cut = (crop, *cut_version()) if crop == "faces" else crop
     folder = root / f"{name[:40]}-{image_size}px-{_key(str(source), image_size, cut, stats)}"
     chunks = functools.partial(_decoded_chunks, paths, Path(data), image_size, crop)
-    prepared = replace(_open_or_make(folder, image_size, len(paths), chunks), source=name, crop=crop)
+    prepared = _open_or_make(folder, image_size, len(paths), chunks)
+    files = _file_of_each([file for file, *_ in stats], prepared)
+    prepared = replace(prepared, source=name, crop=crop, files=files)
     if len(prepared.images) == 0:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in prepared.skipped[:3])
         shutil.rmtree(prepared.folder, ignore_errors=True)
@@ -146,6 +153,12 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
             f"({reasons}); mend them, or choose another folder or crop"
         )
     return prepared
+
+
+def _file_of_each(files, prepared):
+    """The file of each prepared picture: none of what was skipped, and of several faces in one file as many."""
+    faces = dict.fromkeys((file for file, _ in prepared.skipped), 0) | dict(prepared.several)
+    return tuple(file for file in files for _ in range(faces.get(printable(file), 1)))
 
 
 def _checked_crop(crop):

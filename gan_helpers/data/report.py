@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gan_helpers.data.catalogue import ATTRIBUTE_TABLES, read_attributes
 from gan_helpers.data.contact_sheet import COLUMNS, contact_sheet
 from gan_helpers.data.decoding import printable
-from gan_helpers.data.drawn_faces import drawn_attribute_shares
+from gan_helpers.data.drawn_faces import ATTRIBUTES, draw_attributes
 from gan_helpers.data.images import PreparedImages, prepare_images
+from gan_helpers.data.label_tables import find_labels, read_labels
 from gan_helpers.data.near_duplicates import mirrored_members, near_duplicates, perceptual_hash
-from gan_helpers.data.sources import fetch_faces, find_faces
+from gan_helpers.data.sources import fetch_faces
 
 BLURRED = 2.5  # `detail` below which a picture shows no more than one of half its size would
 GREY = 5.0  # grey levels between a pixel's strongest and weakest colour, on average, below which a picture is grey
@@ -34,7 +34,8 @@ class DataReport:
         shorter_sides: int `(count,)`, each file's shorter side in pixels; 0 where it cannot be told any more; `None`
             for drawn faces, which have no files.
         longer_sides: likewise.
-        enlarged: how many had fewer pixels a side, within the crop, than `image_size`.
+        enlarged: how many had fewer pixels a side, within the crop, than `image_size`; `None` for faces that were found,
+            whose squares differ.
         brightness: float32 `(count,)`, mean grey value, 0 to 255.
         colour: float32 `(count,)`, mean distance between a pixel's strongest and weakest colour, 0 to 255.
         detail: float32 `(count,)`, see `detail`.
@@ -49,7 +50,7 @@ class DataReport:
     files: list
     shorter_sides: np.ndarray | None
     longer_sides: np.ndarray | None
-    enlarged: int
+    enlarged: int | None
     brightness: np.ndarray
     colour: np.ndarray
     detail: np.ndarray
@@ -72,14 +73,15 @@ class DataReport:
     @property
     def summary(self):
         """All of it as plain values: numbers, names and lists."""
-        count, names = len(self.files), np.array(self.files, object)
+        count, names, crop = len(self.files), np.array(self.files, object), self.prepared.crop
         light = self.brightness.astype(np.float64)
         return {
             "source": self.prepared.source,
             "fingerprint": self.prepared.fingerprint,
             "image_size": self.prepared.images.shape[1],
-            "crop": list(self.prepared.crop) if self.prepared.crop else None,
+            "crop": list(crop) if isinstance(crop, tuple) else crop,
             "count": count,
+            "several": [list(row) for row in self.prepared.several],
             "skipped": {
                 "count": len(self.prepared.skipped),
                 "reasons": dict(Counter(_kind(reason) for _, reason in self.prepared.skipped).most_common()),
@@ -162,7 +164,7 @@ def data_report(data, image_size=64, *, crop=None, count=8000, seed=0, cache=Non
       enlarged, or compressed too much.
     - *Near-duplicates* are one picture in several files, compressed, resized, brightened, shifted a little or mirrored
       (see `near_duplicates`). A training that mirrors its pictures sees a mirror image as the same.
-    - *Enlarged* had fewer pixels a side within the crop than `image_size`.
+    - *Enlarged* had fewer pixels a side within the crop than `image_size` (not told of faces that were found).
     - *Attributes* come from CelebA's table, where it lies in or beside the folder, or from the drawn faces' own: the
       share of pictures that have each; of a number those above the middle of its range.
 
@@ -171,7 +173,7 @@ def data_report(data, image_size=64, *, crop=None, count=8000, seed=0, cache=Non
     Args:
         data: as for `prepare_images`: path of a folder or an archive, name of a source, or `"drawn"`.
         image_size: side of the pictures, in pixels. Defaults to `64`.
-        crop: `(left, top, right, bottom)`, or `None` (default) for the source's own box or the central square.
+        crop: `(left, top, right, bottom)`, `"faces"`, or `None` (default) for the source's own box or the central square.
         count: how many faces to draw; only for `"drawn"`. Defaults to `8000`.
         seed: seed of the drawn faces; only for `"drawn"`. Defaults to `0`.
         cache: folder of all caches. Defaults to `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`.
@@ -192,15 +194,17 @@ def data_report(data, image_size=64, *, crop=None, count=8000, seed=0, cache=Non
     notes, shorter, longer, enlarged = [], None, None, 0
     if str(data) == "drawn":
         files = [str(number) for number in range(count)]
-        attributes, described = drawn_attribute_shares(count, seed=seed), count
+        attributes, described = _drawn_attributes(count, seed), count
     else:
         folder = fetch_faces(data, agree=agree, cache=cache)
-        paths = _used(find_faces(folder), folder, prepared, notes)
-        files = [printable(path.relative_to(folder).as_posix()) for path in paths]
-        shorter, longer = _sides(paths)
-        used = np.minimum(shorter, prepared.crop[2] - prepared.crop[0]) if prepared.crop else shorter
-        enlarged = int(((used < image_size) & (shorter > 0)).sum())
-        attributes, described = _attributes(Path(folder), paths, notes)
+        files = list(map(printable, prepared.files))
+        shorter, longer = _sides(Path(folder), prepared.files)
+        if prepared.crop == "faces":
+            enlarged = None
+        else:
+            used = np.minimum(shorter, prepared.crop[2] - prepared.crop[0]) if prepared.crop else shorter
+            enlarged = int(((used < image_size) & (shorter > 0)).sum())
+        attributes, described = _attributes(Path(folder), prepared.files, notes)
     brightness, colour, detail_, hashes = _looks(prepared.images)
     duplicates, mirrored = None, 0
     if str(data) == "drawn":
@@ -275,50 +279,55 @@ def _looks(images):
     return (np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def _used(paths, folder, prepared, notes):
-    """The files whose pictures were prepared, in their order: all but the skipped."""
-    skipped = iter([file for file, _ in prepared.skipped])
-    next_skipped, used = next(skipped, None), []
-    for path in paths:
-        if printable(path.relative_to(folder).as_posix()) == next_skipped:
-            next_skipped = next(skipped, None)
-        else:
-            used.append(path)
-    if len(used) != len(prepared.images):
-        raise ValueError(
-            f"expected a file for each of {len(prepared.images)} prepared pictures; received {len(used)} in "
-            f"'{folder}', which was changed meanwhile; run it again"
-        )
-    return used
-
-
-def _sides(paths):
-    """Each file's shorter and longer side, from its first bytes; 0 where it has gone meanwhile."""
-    sides = np.zeros((len(paths), 2), int)
-    for number, path in enumerate(tqdm(paths, desc="sizes", unit=" files")):
+def _sides(folder, files):
+    """Shorter and longer side of each picture's file, from its first bytes; 0 where it has gone meanwhile."""
+    sides = {}
+    for file in tqdm(dict.fromkeys(files), desc="sizes", unit=" files"):
         try:
-            with Image.open(path) as opened:
-                sides[number] = sorted(opened.size)
+            with Image.open(folder / file) as opened:
+                sides[file] = sorted(opened.size)
         except Exception:  # it could be decoded a moment ago
-            continue
-    return sides.T
+            sides[file] = 0, 0
+    return np.array([sides[file] for file in files], int).reshape(-1, 2).T
 
 
-def _attributes(folder, paths, notes):
-    """The share of the pictures that have each attribute, and of how many it is known."""
-    if not any((place / name).is_file() for place in (folder, folder.parent) for name in ATTRIBUTE_TABLES):
+def _attributes(folder, files, notes):
+    """The share of the pictures that have each attribute, and of how many pictures anything is known."""
+    table = find_labels(folder)
+    if table is None:
         return None, 0
     try:
-        files, names, values = read_attributes(folder)
+        labels = read_labels(table, files)
     except ValueError as error:  # any folder may have a table of that name beside it
         notes.append(f"no attributes: {error}")
         return None, 0
-    row_of = {file: row for row, file in enumerate(files)}
-    rows = [row_of[path.name] for path in paths if path.name in row_of]
-    if not rows:
-        notes.append(f"no attributes: the table beside '{folder.name}' names none of its files")
-        return None, 0
-    return dict(zip(names, values[rows].mean(axis=0).round(4).tolist(), strict=True)), len(rows)
+    shares = {}
+    for attribute, column in zip(labels.attributes, labels.values.T, strict=True):
+        known = column[~np.isnan(column)]
+        if len(known):
+            shares[_trait(attribute.name, attribute.kind, attribute.low, attribute.high)] = _mean(known > 0)
+    return shares, len(files) - labels.unlabelled
+
+
+def _drawn_attributes(count, seed):
+    """The share of the drawn faces that have each attribute; of a choice, each of its values."""
+    table, shares = draw_attributes(count, seed=seed), {}
+    for name, (kind, low, high, meaning) in ATTRIBUTES.items():
+        if kind == "choice":
+            values = meaning.split(";")[0].split(", ")
+            shares |= {f"{name}: {value}": _mean(table[name] == number) for number, value in enumerate(values)}
+        else:
+            shares[_trait(name, kind, low, high)] = _mean(table[name] > (low + high) / 2)
+    return shares
+
+
+def _trait(name, kind, low, high):
+    """What a share is of: those that have it, or of a number those above the middle of its range."""
+    return name if kind == "binary" else f"{name} > {(low + high) / 2:g}"
+
+
+def _mean(truths):
+    return round(float(np.mean(truths)), 4)
 
 
 def _lowest(values, limit):
@@ -357,7 +366,8 @@ def _packed(groups):
 
 def _lines(found):
     """The table's lines, as `(name, text)`."""
-    crop = f", crop {','.join(map(str, found['crop']))}" if found["crop"] else ""
+    crop = found["crop"]
+    crop = f", crop {crop if isinstance(crop, str) else ','.join(map(str, crop))}" if crop else ""
     yield "faces", f"{found['count']:,} from {found['source']}, {found['image_size']} pixels a side{crop}"
     skipped = found["skipped"]
     yield "skipped", f"{skipped['count']:,}"
@@ -367,7 +377,10 @@ def _lines(found):
         for name, key in (("shorter side", "shorter_side"), ("longer side", "longer_side")):
             if span := found["sizes"][key]:
                 yield name, f"{span[0]:,} to {span[2]:,} pixels, median {span[1]:,}"
-        enlarged = found["sizes"]["enlarged"]
+    if found["several"]:
+        yield "several faces", f"in {len(found['several']):,} pictures, of which each became a face of its own"
+    enlarged = found["sizes"]["enlarged"] if found["sizes"] else None
+    if enlarged is not None:
         yield "enlarged", f"{enlarged:,} ({enlarged / found['count']:.1%}) have fewer than {found['image_size']} pixels"
     light = found["brightness"]
     yield "brightness", f"mean {light['mean']} of 255, spread {light['spread']}"

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from gan_helpers.models.conditional import discriminator_inputs, generator_inputs, judged
 from gan_helpers.models.layers import MinibatchStandardDeviation, SpectralConv2D, SpectralDense
 
 # A leaky ReLU leaves a share of (1 + 0.2^2) / 2 of the mean square; weights of this over their number of inputs as
@@ -10,9 +11,9 @@ from gan_helpers.models.layers import MinibatchStandardDeviation, SpectralConv2D
 BALANCED = 2 / (1 + 0.2**2)
 
 
-def light_generator(z_dim, image_size, base_filters):
+def light_generator(z_dim, image_size, base_filters, attributes=0):
     sides = _sides(image_size)
-    inputs = x = layers.Input((z_dim,), name="latents")
+    inputs, x = generator_inputs(z_dim, attributes)
     x = layers.Dense(4 * 4 * _filters(4, image_size, base_filters), kernel_initializer=_initial(1))(x)
     x = layers.Reshape((4, 4, -1))(x)
     for side in sides:
@@ -24,11 +25,11 @@ def light_generator(z_dim, image_size, base_filters):
     return keras.Model(inputs, layers.Activation("tanh", name="images")(x), name="generator")
 
 
-def light_discriminator(image_size, base_filters, normalisation, minibatch_std, activation):
+def light_discriminator(image_size, base_filters, normalisation, minibatch_std, activation, attributes=0):
     spectral = normalisation == "spectral"
     convolution, dense = (SpectralConv2D, SpectralDense) if spectral else (layers.Conv2D, layers.Dense)
     sides = _sides(image_size // 2)[::-1]
-    inputs = x = layers.Input((image_size, image_size, 3), name="images")
+    x, given, inputs = discriminator_inputs(image_size, attributes)
     x = convolution(base_filters, 4, 2, "same", kernel_initializer=_initial(1))(x)
     for side in sides:
         if side < image_size // 2:
@@ -38,7 +39,7 @@ def light_discriminator(image_size, base_filters, normalisation, minibatch_std, 
     x = _activated(x)
     if minibatch_std:
         x = MinibatchStandardDeviation()(x)
-    x = dense(1, kernel_initializer=_initial(BALANCED))(layers.Flatten()(x))
+    x = judged(layers.Flatten()(x), given, dense, _initial(BALANCED))
     return keras.Model(inputs, layers.Activation(activation, name="logits")(x), name="discriminator")
 
 

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from gan_helpers.models.conditional import discriminator_inputs, generator_inputs, judged
 from gan_helpers.models.layers import MinibatchStandardDeviation, SpectralConv2D, SpectralDense, batch_normalised
 from gan_helpers.models.light import light_discriminator, light_generator
 from gan_helpers.models.resnet import resnet_discriminator, resnet_generator
@@ -18,7 +19,9 @@ D_NORMALISATIONS = {
 }
 
 
-def generator_model(z_dim=100, *, image_size=64, base_filters=64, architecture="dcgan", normalisation=None):
+def generator_model(
+    z_dim=100, *, image_size=64, base_filters=64, architecture="dcgan", normalisation=None, attributes=0
+):
     """A generator: latents in, pictures out.
 
     `"dcgan"`: a dense layer makes a 4x4 block, then each transposed convolution (4x4, stride 2) doubles the side and
@@ -44,10 +47,12 @@ def generator_model(z_dim=100, *, image_size=64, base_filters=64, architecture="
         architecture: `"dcgan"` (default), `"resnet"`, `"light"` or `"script_32"`.
         normalisation: `"batch"`, or `"none"`, where biases take its place. Defaults to `None`, the
             architecture's own: `"none"` for `"light"`, `"batch"` for the others.
+        attributes: how many attributes a face is ordered by. Where there are any, the generator takes a list of latents
+            and attributes, the latter in [-1, 1], see `generator_inputs`. Defaults to `0`.
 
     Returns:
-        `keras.Model` from float32 `(batch, z_dim)` to float32 `(batch, image_size, image_size, 3)` in [-1, 1], of
-        stock Keras layers alone.
+        `keras.Model` from float32 `(batch, z_dim)`, or `[(batch, z_dim), (batch, attributes)]`, to float32
+        `(batch, image_size, image_size, 3)` in [-1, 1], of stock Keras layers alone.
 
     Raises:
         ValueError: a size, width, architecture or normalisation that there is not.
@@ -56,22 +61,25 @@ def generator_model(z_dim=100, *, image_size=64, base_filters=64, architecture="
         >>> generator = generator_model(100, image_size=32, base_filters=16)
         >>> generator(keras.random.normal((4, 100))).shape
         TensorShape([4, 32, 32, 3])
+        >>> conditional = generator_model(100, image_size=32, base_filters=16, attributes=2)
+        >>> conditional([keras.random.normal((1, 100)), keras.ops.array([[1.0, -1.0]])]).shape
+        TensorShape([1, 32, 32, 3])
 
     References: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
     Adversarial Networks", 2015; `"resnet"`: Miyato et al., "Spectral Normalization for Generative Adversarial
     Networks", 2018; in the spirit of which `"light"` is: Liu et al., "Towards Faster and Stabilized GAN Training for
     High-fidelity Few-shot Image Synthesis", 2021, and Huang et al., "The GAN is dead; long live the GAN!", 2024.
     """
-    _check(image_size, base_filters, architecture)
+    _check(image_size, base_filters, architecture, attributes)
     if not isinstance(z_dim, int) or z_dim < 1:
         raise ValueError(f"expected z_dim as a whole number of at least 1; received {z_dim!r}; try 100")
     normalisation = _own_or_checked(normalisation, architecture, "generator")
     if architecture == "script_32":
         return _script_generator(z_dim, base_filters)
     if architecture == "light":
-        return light_generator(z_dim, image_size, base_filters)
+        return light_generator(z_dim, image_size, base_filters, attributes)
     build = resnet_generator if architecture == "resnet" else _dcgan_generator
-    return build(z_dim, image_size, base_filters, normalisation)
+    return build(z_dim, image_size, base_filters, normalisation, attributes)
 
 
 def discriminator_model(
@@ -82,6 +90,7 @@ def discriminator_model(
     normalisation=None,
     minibatch_std=False,
     activation=None,
+    attributes=0,
 ):
     """A discriminator: pictures in, one logit each out; above 0 means "real".
 
@@ -107,9 +116,12 @@ def discriminator_model(
             `minibatch_standard_deviation`. Defaults to `False`.
         activation: `None` (default) for logits (`"script_32"`: sigmoid), `"linear"`, or `"sigmoid"` for
             probabilities.
+        attributes: how many attributes images are judged by, too. Where there are any, the discriminator takes a list
+            of images and attributes, the latter in [-1, 1] and 0 where unknown, see `projection`. Defaults to `0`.
 
     Returns:
-        `keras.Model` from float32 `(batch, image_size, image_size, 3)` in [-1, 1] to float32 `(batch, 1)`.
+        `keras.Model` from float32 `(batch, image_size, image_size, 3)` in [-1, 1], or a list of that and `(batch,
+        attributes)`, to float32 `(batch, 1)`.
 
     Raises:
         ValueError: a size, width, architecture, normalisation or activation that there is not, or that do not fit.
@@ -119,10 +131,11 @@ def discriminator_model(
         >>> discriminator(keras.random.uniform((4, 32, 32, 3), -1, 1)).shape
         TensorShape([4, 1])
 
-    References: as for `generator_model`; `minibatch_std`: Karras et al., "Progressive Growing of GANs for Improved
+    References: as for `generator_model`; `attributes`: Miyato and Koyama, "cGANs with Projection Discriminator", 2018;
+    `minibatch_std`: Karras et al., "Progressive Growing of GANs for Improved
     Quality, Stability, and Variation", 2018.
     """
-    _check(image_size, base_filters, architecture)
+    _check(image_size, base_filters, architecture, attributes)
     if activation not in (None, "linear", "sigmoid"):
         raise ValueError(f"expected activation None, 'linear' or 'sigmoid'; received {activation!r}; None gives logits")
     normalisation = _own_or_checked(normalisation, architecture, "discriminator")
@@ -134,13 +147,14 @@ def discriminator_model(
             )
         return _script_discriminator(base_filters, activation or "sigmoid")
     builds = {"dcgan": _dcgan_discriminator, "resnet": resnet_discriminator, "light": light_discriminator}
-    return builds[architecture](image_size, base_filters, normalisation, minibatch_std, activation or "linear")
+    settings = normalisation, minibatch_std, activation or "linear", attributes
+    return builds[architecture](image_size, base_filters, *settings)
 
 
-def _dcgan_generator(z_dim, image_size, base_filters, normalisation):
+def _dcgan_generator(z_dim, image_size, base_filters, normalisation, attributes):
     biased = normalisation == "none"
     side, filters = 4, _dcgan_filters(4, image_size, base_filters)
-    inputs = x = layers.Input((z_dim,), name="latents")
+    inputs, x = generator_inputs(z_dim, attributes)
     x = layers.Dense(4 * 4 * filters, use_bias=biased, kernel_initializer=_initial())(x)
     x = layers.Reshape((4, 4, filters))(x)
     x = layers.ReLU()(_normalised(x, normalisation))
@@ -153,11 +167,11 @@ def _dcgan_generator(z_dim, image_size, base_filters, normalisation):
     return keras.Model(inputs, layers.Activation("tanh", name="images")(x), name="generator")
 
 
-def _dcgan_discriminator(image_size, base_filters, normalisation, minibatch_std, activation):
+def _dcgan_discriminator(image_size, base_filters, normalisation, minibatch_std, activation, attributes):
     spectral = normalisation == "spectral"
     convolution, dense = (SpectralConv2D, SpectralDense) if spectral else (layers.Conv2D, layers.Dense)
     side, biased = image_size // 2, normalisation != "batch"
-    inputs = x = layers.Input((image_size, image_size, 3), name="images")
+    x, given, inputs = discriminator_inputs(image_size, attributes)
     x = convolution(base_filters, 4, 2, "same", kernel_initializer=_initial())(x)
     while side > 4:
         side //= 2
@@ -172,7 +186,7 @@ def _dcgan_discriminator(image_size, base_filters, normalisation, minibatch_std,
     ):  # flat first: TensorFlow's optimiser trips over a fused bias and activation before a reshape, and says so
         x = layers.Flatten()(x)
     x = layers.LeakyReLU(negative_slope=0.2)(x)
-    x = dense(1, kernel_initializer=_initial())(x if biased else layers.Flatten()(x))
+    x = judged(x if biased else layers.Flatten()(x), given, dense, _initial())
     return keras.Model(inputs, layers.Activation(activation, name="logits")(x), name="discriminator")
 
 
@@ -208,7 +222,7 @@ def _initial():
     return keras.initializers.RandomNormal(0.0, 0.02)
 
 
-def _check(image_size, base_filters, architecture):
+def _check(image_size, base_filters, architecture, attributes):
     if architecture not in ARCHITECTURES:
         raise ValueError(
             f"expected an architecture of {', '.join(ARCHITECTURES)}; received {architecture!r}; leave it out for dcgan"
@@ -223,6 +237,15 @@ def _check(image_size, base_filters, architecture):
     if not isinstance(base_filters, int) or base_filters < 1:
         raise ValueError(
             f"expected base_filters as a whole number of at least 1; received {base_filters!r}; try 32 or 64"
+        )
+    if not isinstance(attributes, int) or attributes < 0:
+        raise ValueError(
+            f"expected attributes as a whole number of at least 0; received {attributes!r}; give how many there are"
+        )
+    if attributes and architecture == "script_32":
+        raise ValueError(
+            f"expected attributes 0 for script_32, which is kept as its origin made it; received {attributes}; "
+            "take the architecture dcgan"
         )
 
 

@@ -31,6 +31,8 @@ class Recipe:
         r2_weight: weight of its R2 penalty.
         gradient_penalty_weight: weight of its gradient penalty (WGAN-GP).
         penalty_every: steps between two penalties.
+        mismatch_weight: share of real images with another image's attributes, see `GAN`; `None`: 0.5 where there are
+            attributes, 0 where there are not.
         final_learning_rate: share of the learning rates that is left at the planned end, in (0, 1]; they fall as half a
             cosine. Below 1 the run depends on its planned length (epochs, or minutes at the speed measured), which is
             fixed when it is made.
@@ -57,6 +59,7 @@ class Recipe:
     r2_weight: float = 0.0
     gradient_penalty_weight: float = 0.0
     penalty_every: int = 1
+    mismatch_weight: float | None = None
     final_learning_rate: float = 1.0
 
 

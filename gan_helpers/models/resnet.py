@@ -3,11 +3,12 @@
 import keras
 from keras import layers
 
+from gan_helpers.models.conditional import discriminator_inputs, generator_inputs, judged
 from gan_helpers.models.layers import MinibatchStandardDeviation, SpectralConv2D, SpectralDense, batch_normalised
 
 
-def resnet_generator(z_dim, image_size, base_filters, normalisation):
-    inputs = x = layers.Input((z_dim,), name="latents")
+def resnet_generator(z_dim, image_size, base_filters, normalisation, attributes=0):
+    inputs, x = generator_inputs(z_dim, attributes)
     x = layers.Dense(4 * 4 * _filters(4, image_size, base_filters))(x)
     x = layers.Reshape((4, 4, -1))(x)
     side = 4
@@ -18,17 +19,17 @@ def resnet_generator(z_dim, image_size, base_filters, normalisation):
     return keras.Model(inputs, layers.Activation("tanh", name="images")(x), name="generator")
 
 
-def resnet_discriminator(image_size, base_filters, normalisation, minibatch_std, activation):
+def resnet_discriminator(image_size, base_filters, normalisation, minibatch_std, activation, attributes=0):
     dense = SpectralDense if normalisation == "spectral" else layers.Dense
-    inputs = x = layers.Input((image_size, image_size, 3), name="images")
-    side = image_size
+    images, given, inputs = discriminator_inputs(image_size, attributes)
+    x, side = images, image_size
     while side > 4:
         side //= 2
-        x = _halving_block(x, _filters(side, image_size, base_filters), normalisation, first=x is inputs)
+        x = _halving_block(x, _filters(side, image_size, base_filters), normalisation, first=x is images)
     x = _activated(x, normalisation)
     if minibatch_std:
         x = MinibatchStandardDeviation()(x)
-    x = dense(1)(layers.Flatten()(x))
+    x = judged(layers.Flatten()(x), given, dense, "glorot_uniform")
     return keras.Model(inputs, layers.Activation(activation, name="logits")(x), name="discriminator")
 
 

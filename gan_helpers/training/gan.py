@@ -36,6 +36,10 @@ class GAN(keras.Model):
     Latents and augmentation are functions of `(seed, number of updates)`, so that a resumed run draws what one never
     stopped would.
 
+    With networks that take attributes it is conditional: batches are then `(real_images, attributes)`, see
+    `face_batches`, and beside latents the generator is given rows of the data's labels, drawn likewise. Attributes so
+    come in the combinations that the data has, as often as there.
+
     Args:
         generator: `keras.Model` from latents `(batch, latent_dim)` to images in [-1, 1].
         discriminator: `keras.Model` from images to scores `(batch, 1)`.
@@ -53,10 +57,15 @@ class GAN(keras.Model):
         gradient_penalty_weight: weight of `gradient_penalty`, likewise.
         penalty_every: take the penalties at one step in so many, as many times as strong: much cheaper, nearly as
             good. Defaults to `1`.
+        labels: `Labels` of the data, for networks with attributes: what the generator's are drawn from. Gaps in them
+            are filled from other pictures. Defaults to `None`.
+        mismatch_weight: share, in [0, 1), of the loss at images that are not to be taken for real that is given to real
+            images with another image's attributes. It teaches the discriminator at once that attributes matter. 0.5 is
+            the paper's. Costs a pass through the discriminator. Defaults to `0`, off.
 
     Raises:
-        ValueError: the two networks do not fit each other, an augmentation that there is not, or a choice that makes no
-            sense with another (each says why).
+        ValueError: the networks do not fit each other or the labels, an augmentation that there is not, or a choice
+            that makes no sense with another (each says why).
 
     Example:
         >>> gan = GAN(generator_model(100), discriminator_model())
@@ -67,7 +76,8 @@ class GAN(keras.Model):
     References: Goodfellow et al., "Generative Adversarial Networks", 2014; Yazici et al., "The Unusual Effectiveness
     of Averaging in GAN Training", 2019; the shortened half-life and adaptive augmentation: Karras et al., "Training
     Generative Adversarial Networks with Limited Data", 2020; penalties now and then: Karras et al., "Analyzing and
-    Improving the Image Quality of StyleGAN", 2020.
+    Improving the Image Quality of StyleGAN", 2020; attributes that do not match: Reed et al., "Generative Adversarial
+    Text to Image Synthesis", 2016.
     """
 
     def __init__(
@@ -83,12 +93,27 @@ class GAN(keras.Model):
         r2_weight=0.0,
         gradient_penalty_weight=0.0,
         penalty_every=1,
+        labels=None,
+        mismatch_weight=0.0,
     ):
         super().__init__(name="gan")
-        if generator.output_shape[1:] != discriminator.input_shape[1:]:
+        (self.latent_dim, for_generator), (image_shape, for_discriminator) = _sides(generator), _sides(discriminator)
+        if generator.output_shape[1:] != image_shape:
             raise ValueError(
                 f"expected a discriminator for the generator's images {generator.output_shape[1:]}; received one for "
-                f"{discriminator.input_shape[1:]}; give both networks the same image_size"
+                f"{image_shape}; give both networks the same image_size"
+            )
+        given = 0 if labels is None else len(labels.attributes)
+        if not for_generator == for_discriminator == given:
+            raise ValueError(
+                f"expected networks and labels of as many attributes; received a generator with {for_generator}, a "
+                f"discriminator with {for_discriminator}, labels with {given}; give both networks "
+                "attributes=len(labels.attributes), or none of the three any"
+            )
+        if not 0 <= mismatch_weight < 1 or (mismatch_weight and labels is None):
+            raise ValueError(
+                f"expected mismatch_weight in [0, 1), and 0 without attributes; received {mismatch_weight} with "
+                f"{given} attributes; try 0.5 with labels, 0 without"
             )
         unknown = [kind for kind in augmentation if kind not in KINDS]
         if unknown:
@@ -97,6 +122,10 @@ class GAN(keras.Model):
         self.discriminator = discriminator
         self.averaged_generator = stock_copy(generator)
         self.averaged_generator.trainable = False
+        self.labels, self._table = None, None
+        if labels is not None:  # what is kept beside a generator, so that whoever has it can draw rows
+            self.labels = generator.labels = self.averaged_generator.labels = labels.excerpt()
+            self._table = tf.constant(labels.filled(seed).values)
         if augmentation_target is not None and not (augmentation and 0 < augmentation_target < 1):
             raise ValueError(
                 f"expected augmentation_target in (0, 1), with kinds of augmentation to adapt; received "
@@ -118,7 +147,7 @@ class GAN(keras.Model):
         self.augmentation_target = augmentation_target
         self.penalty_weights = weights
         self.penalty_every = penalty_every
-        self.latent_dim = generator.input_shape[-1]
+        self.mismatch_weight = mismatch_weight
         self.seed = seed
         self.averaging_half_life = averaging_half_life
         self.d_updates = keras.Variable(0, dtype="int64", trainable=False, name="d_updates")
@@ -227,14 +256,19 @@ class GAN(keras.Model):
         return int(self.g_updates.numpy())
 
     def call(self, latents, training=False):
-        """Faces of the averaged generator: float32 `(batch, height, width, 3)` in [-1, 1]."""
+        """Faces of the averaged generator: float32 `(batch, height, width, 3)` in [-1, 1].
+
+        With attributes `latents` is a list of latents and attributes.
+        """
         return self.averaged_generator(latents, training=training)
 
-    def train_step(self, real_images):
+    def train_step(self, batch):
+        real_images, attributes = batch if self.labels is not None else (batch, None)
         if self.simultaneous:
-            results = self.train_simultaneously(real_images)
+            results = self.train_simultaneously(real_images, attributes)
         else:
-            results = self.train_discriminator(real_images) | self.train_generator(tf.shape(real_images)[0])
+            results = self.train_discriminator(real_images, attributes)
+            results |= self.train_generator(tf.shape(real_images)[0])
         for mean in self.means:
             mean.update_state(results[mean.name])
         self._watch(results)
@@ -243,20 +277,22 @@ class GAN(keras.Model):
             self.signals.scatter_update(tf.IndexedSlices(row, (tf.convert_to_tensor(self.g_updates) - 1) % RECENT))
         return {mean.name: mean.result() for mean in self.means}
 
-    def train_discriminator(self, real_images):
+    def train_discriminator(self, real_images, attributes=None):
         """One update of the discriminator: the first half of an alternating step.
 
         Real and fake images pass through it apart, each with their own batch statistics.
 
         Args:
             real_images: float32 `(batch, height, width, 3)` in [-1, 1].
+            attributes: float32 `(batch, n)` in [-1, 1], NaN where unknown, for networks with attributes.
 
         Returns:
             `dict` of float scalars: `d_loss`, and `real_score` and `fake_score`, the mean probability in [0, 1] that
             it gives real and fake images.
         """
-        fake_images = self.generator(self._latents(0, self.d_updates, tf.shape(real_images)[0]), training=True)
-        return self._learn_to_tell(real_images, fake_images)
+        latents, wanted = self._drawn(0, self.d_updates, tf.shape(real_images)[0])
+        fake_images = self.generator(_inputs(latents, wanted), training=True)
+        return self._learn_to_tell(real_images, fake_images, attributes, wanted)
 
     def train_generator(self, batch_size):
         """One update of the generator, and of its average: the second half of an alternating step.
@@ -267,14 +303,15 @@ class GAN(keras.Model):
         Returns:
             `dict` with the float scalar `g_loss`.
         """
-        latents = self._latents(1, self.g_updates, batch_size)
+        latents, wanted = self._drawn(1, self.g_updates, batch_size)
         with tf.GradientTape() as tape:
-            g_loss = self.g_loss(self._discriminate(self.generator(latents, training=True), "again"))
+            fake_images = self.generator(_inputs(latents, wanted), training=True)
+            g_loss = self.g_loss(self._discriminate(fake_images, "again", wanted))
             goal = self.g_optimizer.scale_loss(g_loss)
         gradients = tape.gradient(goal, self.generator.trainable_variables)
         return {"g_loss": g_loss} | self._learn_to_pass(gradients, batch_size)
 
-    def train_simultaneously(self, real_images):
+    def train_simultaneously(self, real_images, attributes=None):
         """One update of both networks from one generator pass: the same images serve both networks' gradients.
 
         It saves one of the two generator passes of the alternating halves, a twelfth of the arithmetic. What differs:
@@ -285,28 +322,36 @@ class GAN(keras.Model):
 
         Args:
             real_images: float32 `(batch, height, width, 3)` in [-1, 1].
+            attributes: float32 `(batch, n)` in [-1, 1], NaN where unknown, for networks with attributes.
 
         Returns:
             `dict` of float scalars: `d_loss`, `g_loss`, `real_score`, `fake_score`.
         """
         batch_size = tf.shape(real_images)[0]
-        latents = self._latents(0, self.d_updates, batch_size)
+        latents, wanted = self._drawn(0, self.d_updates, batch_size)
         with tf.GradientTape() as g_tape:
-            fake_images = self.generator(latents, training=True)
-            results = self._learn_to_tell(real_images, tf.stop_gradient(fake_images))
-            logits = [self._discriminate(fake_images, "again")]
+            fake_images = self.generator(_inputs(latents, wanted), training=True)
+            results = self._learn_to_tell(real_images, tf.stop_gradient(fake_images), attributes, wanted)
+            logits = [self._discriminate(fake_images, "again", wanted)]
             if self.loss_name == "relativistic":
-                logits.append(tf.stop_gradient(self._discriminate(real_images, "real_again")))
+                real_again = self._discriminate(real_images, "real_again", _known(attributes))
+                logits.append(tf.stop_gradient(real_again))
             g_loss = self.g_loss(*logits)
             goal = self.g_optimizer.scale_loss(g_loss)
         gradients = g_tape.gradient(goal, self.generator.trainable_variables)
         return results | {"g_loss": g_loss} | self._learn_to_pass(gradients, batch_size)
 
-    def _learn_to_tell(self, real_images, fake_images):
-        """The discriminator's update."""
+    def _learn_to_tell(self, real_images, fake_images, attributes=None, wanted=None):
+        """The discriminator's update; `wanted` are the attributes that the fake images were made with."""
+        known = _known(attributes)
         with tf.GradientTape() as tape:
-            real_logits, fake_logits = self._discriminate(real_images, "real"), self._discriminate(fake_images, "fake")
-            d_loss = self.d_loss(real_logits, fake_logits) + self._penalty(real_images, fake_images)
+            real_logits = self._discriminate(real_images, "real", known)
+            fake_logits = self._discriminate(fake_images, "fake", wanted)
+            d_loss = self.d_loss(real_logits, fake_logits)
+            if self.mismatch_weight:
+                mismatched = self._mismatched(real_images, attributes, fake_logits)
+                d_loss += self.mismatch_weight * (self.d_loss(real_logits, mismatched) - d_loss)
+            d_loss += self._penalty(real_images, fake_images, known, wanted)
             goal = self.d_optimizer.scale_loss(d_loss)
         weights = self.discriminator.trainable_variables
         gradients = tape.gradient(goal, weights)
@@ -330,12 +375,20 @@ class GAN(keras.Model):
         self._update_average(batch_size)
         return {} if self.signals is None else {"g_gradient_norm": _norm(gradients, self.g_optimizer)}
 
-    def _discriminate(self, images, part):
+    def _mismatched(self, real_images, attributes, fake_logits):
+        """Logits of real images with their neighbours' attributes; of fake ones where those are known to be no others.
+
+        Both parts of the loss are then means over as many images, whatever the loss is."""
+        others = tf.roll(attributes, 1, axis=0)
+        differ = tf.reduce_any(tf.abs(attributes - others) > 0, axis=1, keepdims=True)  # NaN is no difference
+        return tf.where(differ, self._discriminate(real_images, "real", _known(others)), fake_logits)
+
+    def _discriminate(self, images, part, attributes=None):
         if self.augmentation:
             uniforms = tf.random.stateless_uniform((tf.shape(images)[0], WIDTH), self._seed(part))
             probability = tf.convert_to_tensor(self.adaptive[0]) if self.adaptive else 1.0
             images = augment(images, uniforms, self.augmentation, probability)
-        return self.discriminator(images, training=True)
+        return self.discriminator(_inputs(images, attributes), training=True)
 
     def _adapt(self, real_scores):
         """Augments more often while the discriminator is surer of real images than the target, else less often."""
@@ -345,32 +398,36 @@ class GAN(keras.Model):
         move = tf.sign(real_sign - self.augmentation_target) * tf.cast(tf.shape(real_scores)[0], tf.float32) / 500_000
         strength.assign(tf.clip_by_value(strength + move, 0.0, 0.8))  # beyond 0.8 what is augmented leaks into samples
 
-    def _penalty(self, real_images, fake_images):
+    def _penalty(self, real_images, fake_images, known=None, wanted=None):
         """The penalties' weighted sum, at one step in `penalty_every`."""
         if not any(self.penalty_weights.values()):
             return 0.0
+        given = real_images, fake_images, known, wanted
         if self.penalty_every == 1:
-            return self._penalty_now(real_images, fake_images)
+            return self._penalty_now(*given)
         due = tf.equal(tf.convert_to_tensor(self.d_updates) % self.penalty_every, 0)
-        return tf.cond(due, lambda: self.penalty_every * self._penalty_now(real_images, fake_images), lambda: 0.0)
+        return tf.cond(due, lambda: self.penalty_every * self._penalty_now(*given), lambda: 0.0)
 
-    def _penalty_now(self, real_images, fake_images):
+    def _penalty_now(self, real_images, fake_images, known, wanted):
         total = 0.0
         if self.penalty_weights["r1_weight"]:
-            total += self.penalty_weights["r1_weight"] * r1_penalty(self._slopes(real_images, "real"))
+            total += self.penalty_weights["r1_weight"] * r1_penalty(self._slopes(real_images, "real", known))
         if self.penalty_weights["r2_weight"]:
-            total += self.penalty_weights["r2_weight"] * r2_penalty(self._slopes(fake_images, "fake"))
+            total += self.penalty_weights["r2_weight"] * r2_penalty(self._slopes(fake_images, "fake", wanted))
         if self.penalty_weights["gradient_penalty_weight"]:
             uniforms = tf.random.stateless_uniform((tf.shape(real_images)[0], 1, 1, 1), self._seed("real")[::-1])
             between = interpolated(real_images, fake_images, uniforms)
-            total += self.penalty_weights["gradient_penalty_weight"] * gradient_penalty(self._slopes(between, "real"))
+            if known is not None:
+                known = interpolated(known, wanted, uniforms[:, :, 0, 0])
+            slopes = self._slopes(between, "real", known)
+            total += self.penalty_weights["gradient_penalty_weight"] * gradient_penalty(slopes)
         return total
 
-    def _slopes(self, images, part):
+    def _slopes(self, images, part, attributes):
         """Each logit's gradient by its image, in float32 whatever the precision: squares overflow in 16 bits."""
         with tf.GradientTape() as tape, in_float32(self.discriminator):
             tape.watch(images)
-            total = tf.reduce_sum(self._discriminate(images, part))
+            total = tf.reduce_sum(self._discriminate(images, part, attributes))
         return tape.gradient(total, images)
 
     def _watch(self, results):
@@ -389,15 +446,40 @@ class GAN(keras.Model):
         for average, current in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
             average.assign(current + (average - current) * keep)
 
-    def _latents(self, half, updates, batch_size):
-        seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * tf.convert_to_tensor(updates) + half])
-        return tf.random.stateless_normal((batch_size, self.latent_dim), seed)
+    def _drawn(self, half, updates, batch_size):
+        """Latents of a half of this step, and the attributes beside them, `None` where there are none."""
+        number = 2 * tf.convert_to_tensor(updates) + half
+        latents = tf.random.stateless_normal((batch_size, self.latent_dim), self._pair(self.seed, number))
+        if self.labels is None:
+            return latents, None
+        # A seed counted down from the least, which no latents and, in a training's length, no augmentation have.
+        seed, count = self._pair(tf.int64.min + self.seed, number), tf.shape(self._table, tf.int64)[0]
+        return latents, tf.gather(self._table, tf.random.stateless_uniform((batch_size,), seed, 0, count, tf.int64))
+
+    def _pair(self, seed, number):
+        return tf.stack([tf.constant(seed, tf.int64), number])
 
     def _seed(self, part):
         """The seed of a part's augmentation at this step, apart from those of latents and of other parts."""
         updates = self.g_updates if part.endswith("again") else self.d_updates
-        number = len(PARTS) * tf.convert_to_tensor(updates) + PARTS.index(part)
-        return tf.stack([tf.constant(-1 - self.seed, tf.int64), number])
+        return self._pair(-1 - self.seed, len(PARTS) * tf.convert_to_tensor(updates) + PARTS.index(part))
+
+
+def _sides(network):
+    """What a network takes: the latents' width, or the images' shape, and how many attributes beside."""
+    shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]
+    main = shapes[0][1:]
+    return main[0] if len(main) == 1 else main, shapes[1][-1] if len(shapes) > 1 else 0
+
+
+def _inputs(main, attributes):
+    """What a network is called with: latents or images, and attributes where there are any."""
+    return main if attributes is None else [main, attributes]
+
+
+def _known(attributes):
+    """What is not known becomes 0, which adds nothing to a projection."""
+    return attributes if attributes is None else tf.where(tf.math.is_nan(attributes), 0.0, attributes)
 
 
 def _norm(gradients, optimizer):

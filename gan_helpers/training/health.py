@@ -12,7 +12,7 @@ from gan_helpers.training.conditions import HEALTHY, diagnose
 from gan_helpers.training.files import read_table, table_bytes, write_whole
 from gan_helpers.training.gan import RECENT, SIGNALS, has_layer
 from gan_helpers.visualization.health import plot_health
-from gan_helpers.visualization.plots import sample_latents
+from gan_helpers.visualization.plots import attributes_for, sample_latents
 
 SAMPLES, REALS = 32, 64  # pictures in a look: made with fixed latents, and real ones (as many unseen)
 CALM = 20  # looks without an alarm after which a training counts as healthy again
@@ -74,6 +74,8 @@ class HealthMonitor(keras.callbacks.Callback):
         if self._network_pass is None:
             self._began = step  # what a run did before, in another process, has left no signals
             self._latents = tf.constant(sample_latents(SAMPLES, self.model.latent_dim, seed=self.model.seed))
+            attributes = attributes_for(self.model.averaged_generator, SAMPLES, seed=self.model.seed)
+            self._attributes = None if attributes is None else tf.constant(attributes)
             self._network_pass = tf.function(self._pass)
         self.looks = [look for look in self.looks or self._known() if look["step"] <= step]
         self._find_again()
@@ -176,8 +178,14 @@ class HealthMonitor(keras.callbacks.Callback):
         return look
 
     def _pass(self, pictures):
-        samples = self.model.generator(self._latents, training=False)
-        logits = self.model.discriminator(tf.concat([samples, pictures], 0), training=False)
+        if self._attributes is None:
+            samples = self.model.generator(self._latents, training=False)
+            logits = self.model.discriminator(tf.concat([samples, pictures], 0), training=False)
+        else:  # all are judged with unknown attributes, as those of unseen pictures are
+            samples = self.model.generator([self._latents, self._attributes], training=False)
+            judged = tf.concat([samples, pictures], 0)
+            unknown = tf.zeros((tf.shape(judged)[0], self._attributes.shape[1]))
+            logits = self.model.discriminator([judged, unknown], training=False)
         norms = [tf.linalg.global_norm(_kernels(net)) for net in (self.model.generator, self.model.discriminator)]
         return samples, logits[:, 0], tf.stack(norms)
 

@@ -9,12 +9,14 @@ import filelock
 import keras
 import numpy as np
 
+from gan_helpers.data.labels import Labels
 from gan_helpers.training.checkpoints import read_checkpoint, write_checkpoint
 from gan_helpers.training.files import flush, put_in_place, read_table, table_bytes, write_whole
 
 HISTORY_COLUMNS = ("epoch", "step", "d_loss", "g_loss", "real_score", "fake_score")
 TIMING_COLUMNS = ("epoch", "step", "seconds", "images_per_second")
 LOCK = ".lock"
+LABELS = "attributes.json"  # an entry of generator.keras, which Keras passes over
 
 
 class Run:
@@ -192,6 +194,9 @@ class Run:
         aside = file.with_suffix(".writing.keras")
         try:
             gan.averaged_generator.save(aside)
+            if gan.labels is not None:
+                with zipfile.ZipFile(aside, "a", zipfile.ZIP_DEFLATED) as archive:
+                    archive.writestr(LABELS, gan.labels.as_json())
             flush(aside)
             put_in_place(aside, file)
         finally:
@@ -240,7 +245,8 @@ def load_generator(model, *, averaged=True):
             with. Defaults to `True`.
 
     Returns:
-        A `keras.Model` from latents to images in [-1, 1].
+        A `keras.Model` from latents to images in [-1, 1]. One with attributes takes a list of latents and attributes;
+        its `labels` are `Labels` with their names, ranges, and rows of the data to draw from.
 
     Raises:
         ValueError: there is no such run or file, it is damaged, it is no generator of images, or it has no checkpoint
@@ -259,15 +265,19 @@ def load_generator(model, *, averaged=True):
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()  # Keras reads parts without looking at their checksums
-        if damaged:
-            raise zipfile.BadZipFile(f"{damaged} is damaged")
+            if damaged:
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
+            labels = archive.read(LABELS).decode() if LABELS in archive.namelist() else None
         generator = keras.models.load_model(file, compile=False)
+        if labels is not None:
+            generator.labels = Labels.from_json(labels)
     except Exception as error:
         raise ValueError(
             f"expected a whole Keras model in '{file}'; received a file that does not load "
             f"({' '.join(str(error).split())[:200]}); if it is a run's, the same train command as before writes it anew"
         ) from error
-    if len(generator.input_shape) != 2 or len(generator.output_shape) != 4:
+    ranks = [len(one.shape) for one in generator.inputs]
+    if ranks not in ([2], [2, 2]) or len(generator.output_shape) != 4:
         raise ValueError(
             f"expected a generator from (batch, latent_dim) to images; received a model from "
             f"{generator.input_shape} to {generator.output_shape}; give a generator's file"

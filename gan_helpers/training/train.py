@@ -1,6 +1,7 @@
 """One call from a folder of pictures to a trained generator."""
 
 import dataclasses
+import functools
 import os
 import platform
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from tqdm import tqdm
 from gan_helpers.data.batches import face_batches, steps_per_epoch
 from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.images import PreparedImages, prepare_images
+from gan_helpers.data.label_tables import find_labels, labels_of
+from gan_helpers.data.labels import Attribute, Labels
+from gan_helpers.data.sources import fetch_faces
 from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import read_recipe
 from gan_helpers.training.bench import seconds_a_step
@@ -30,6 +34,9 @@ from gan_helpers.training.working_copy import FlushWorkingCopy, fetch, flush_to
 from gan_helpers.visualization.plots import generate_images, image_grid, sample_latents
 
 UNSEEN, UNSEEN_SEED = 64, 2**31  # faces that no run trains on
+# With attributes, where a recipe names none. After 2 minutes on drawn faces of 32 pixels (one seed) a smile or a frown
+# that was asked for was there in 92 % of the samples, without it in 64 %; feature distances were 17.5 and 14.0.
+MISMATCH_WEIGHT = 0.5
 COLAB_DRIVE, COLAB_DISK = Path("/content/drive"), Path("/content/runs")
 
 
@@ -82,6 +89,8 @@ def train(
     tensorboard=False,
     health=True,
     unseen=None,
+    attributes=(),
+    labels=None,
     callbacks=(),
     cache=None,
     agree=False,
@@ -125,6 +134,10 @@ def train(
         health: watch over the training with a `HealthMonitor`, which names what goes wrong. Defaults to `True`.
         unseen: uint8 pictures that are not trained on, from which it tells a discriminator that learns its pictures by
             heart. Defaults to newly drawn faces for `"drawn"`, else to none.
+        attributes: names of attributes by which faces are to be ordered, such as `("Smiling", "Eyeglasses")`: a
+            conditional GAN. Of drawn faces they are those in `drawn_faces.ATTRIBUTES`. Defaults to none.
+        labels: path of their table, see `read_labels`. Defaults to one in or beside the data's folder, see
+            `find_labels`; of drawn faces they are known.
         callbacks: further Keras callbacks.
         cache: folder of prepared pictures, see `prepare_images`.
         agree: whether you accept the licence of a source that asks for it, see `fetch_faces`. Defaults to `False`.
@@ -135,8 +148,8 @@ def train(
         A `Trained`.
 
     Raises:
-        ValueError: bad data or settings, or a run's folder that was made with others (each is named); NaN or infinity
-            in training.
+        ValueError: bad data, labels or settings, or a run's folder that was made with others (each is named); NaN or
+            infinity in training.
 
     Example:
         >>> trained = train("drawn", "runs/first", image_size=32, minutes=2)
@@ -146,7 +159,7 @@ def train(
     named = recipe if isinstance(recipe, str) else "own"
     if isinstance(data, PreparedImages):
         image_size = data.images.shape[1]
-    recipe = _checked_recipe(recipe, image_size)
+    recipe = _checked_recipe(recipe, image_size, attributes)
     if epochs is None and minutes is None:
         epochs = 30
     positive = {"epochs": epochs, "minutes": minutes, "sample_every": sample_every, "keep": keep}
@@ -163,6 +176,7 @@ def train(
         prepared = prepare_images(data, image_size, crop=crop, count=count, cache=cache, agree=agree)
         for file, reason in prepared.skipped:
             report(f"skipped {file}: {reason}")
+    labels = _labels(data, prepared, attributes, labels, {"agree": agree, "cache": cache}, report)
     steps = steps_per_epoch(len(prepared.images), recipe.batch_size)
     goal = None if epochs is None else epochs * steps
     output = Path(output or Path("runs") / f"{prepared.source}-{image_size}px-{_file_name(named)}-seed{seed}")
@@ -180,11 +194,14 @@ def train(
         "data": prepared.fingerprint,
         "precision": precision,
     }
+    if labels is not None:
+        described = [dataclasses.asdict(attribute) for attribute in labels.attributes]
+        settings |= {"attributes": described, "labels": labels.fingerprint}
     if recipe.final_learning_rate < 1:
         planned = made_with.get("planned_steps") or goal
         if not planned:
             report("measuring the speed, over whose steps the learning rates are to fall")
-            planned = steps_in(minutes, recipe, prepared.images, precision)
+            planned = steps_in(minutes, recipe, prepared.images, precision, labels)
             report(f"planned: {planned:,} steps, {60_000 * minutes / planned:.0f} ms each; kept in settings.json")
         settings["planned_steps"] = planned
         if goal and goal > planned:
@@ -193,7 +210,7 @@ def train(
     stop = StopWhenTold(minutes)
     try:
         stop.listen()
-        gan = build_gan(recipe, image_size, seed, precision, settings.get("planned_steps"))
+        gan = build_gan(recipe, image_size, seed, precision, settings.get("planned_steps"), labels)
         start = run.restore(gan)
         at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
         report(f"run: {output} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
@@ -217,7 +234,8 @@ def train(
             run.save(gan)  # so that a generator that was damaged is there again
         else:
             per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
-            _fit(gan, prepared.images, recipe, goal, steps, per_execution, watchers)
+            stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed)
+            _fit(gan, stream, goal, steps, per_execution, watchers)
         grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
         write_whole(run.folder / "faces.png", lambda file: Image.fromarray(grid).save(file, "PNG"))
         if working_copy is not None:
@@ -240,7 +258,11 @@ def _monitor(prepared, unseen, batch_size, folder, report):
     return HealthMonitor(prepared.images, unseen=unseen, batch_size=batch_size, folder=folder, report=say)
 
 
-def _fit(gan, images, recipe, goal, steps, per_execution, callbacks):
+def _batches(images, recipe, labels, **where):
+    return face_batches(images, recipe.batch_size, flip=recipe.flip, labels=labels, **where)
+
+
+def _fit(gan, stream, goal, steps, per_execution, callbacks):
     """`fit` from any step on: first the rest of the epoch under way, then whole epochs."""
     per_execution = max(n for n in range(1, min(per_execution, steps) + 1) if steps % n == 0)
     whole = keras.callbacks.CallbackList(callbacks, model=gan)
@@ -253,9 +275,8 @@ def _fit(gan, images, recipe, goal, steps, per_execution, callbacks):
             wanted = 1 if (steps - done) % per_execution else per_execution
             if gan.steps_per_execution != wanted:
                 gan.steps_per_execution, gan.train_function = wanted, None
-            batches = face_batches(images, recipe.batch_size, seed=gan.seed, start_step=gan.step, flip=recipe.flip)
             gan.fit(
-                batches,
+                stream(start_step=gan.step),
                 initial_epoch=epoch,
                 epochs=last,
                 steps_per_epoch=steps - done,
@@ -281,7 +302,7 @@ class _Within(keras.callbacks.Callback):
         self.on_train_batch_end = whole.on_train_batch_end
 
 
-def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None):
+def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None):
     """A compiled `GAN` of a `Recipe`, as `train` makes it.
 
     Args:
@@ -290,6 +311,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         seed: seed of weights and latents. Defaults to `0`.
         precision: see `for_training`. Defaults to `"float32"`.
         planned_steps: length over which the learning rates fall. Defaults to `None`: they stay.
+        labels: `Labels` of the data, for a conditional GAN. Defaults to `None`.
 
     Returns:
         A `GAN`.
@@ -303,6 +325,10 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     """
     keras.utils.set_random_seed(seed)
     shared = {"image_size": image_size, "base_filters": recipe.base_filters, "architecture": recipe.architecture}
+    shared["attributes"] = 0 if labels is None else len(labels.attributes)
+    mismatch_weight = recipe.mismatch_weight
+    if mismatch_weight is None:
+        mismatch_weight = 0.0 if labels is None else MISMATCH_WEIGHT
     generator = generator_model(recipe.latent_dim, **shared, normalisation=recipe.g_normalisation)
     discriminator = discriminator_model(
         **shared, normalisation=recipe.d_normalisation, minibatch_std=recipe.minibatch_std
@@ -318,6 +344,8 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         r2_weight=recipe.r2_weight,
         gradient_penalty_weight=recipe.gradient_penalty_weight,
         penalty_every=recipe.penalty_every,
+        labels=labels,
+        mismatch_weight=mismatch_weight,
     )
 
     def optimizer(rate):
@@ -336,7 +364,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     return gan
 
 
-def steps_in(minutes, recipe, images, precision):
+def steps_in(minutes, recipe, images, precision, labels=None):
     """How many steps of training so many minutes hold, at the speed of a GAN that is made and thrown away.
 
     Args:
@@ -344,12 +372,13 @@ def steps_in(minutes, recipe, images, precision):
         recipe: a `Recipe`.
         images: uint8 pictures, as to train on.
         precision: see `for_training`.
+        labels: `Labels` of the pictures, for a conditional GAN. Defaults to `None`.
 
     Returns:
         An `int`, at least 1.
     """
-    gan = build_gan(recipe, images.shape[1], precision=precision)
-    seconds = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, 60 * minutes / 20))
+    gan = build_gan(recipe, images.shape[1], precision=precision, labels=labels)
+    seconds = seconds_a_step(gan, _batches(images, recipe, labels), min(20, 60 * minutes / 20))
     return max(1, round(60 * minutes / seconds))
 
 
@@ -374,12 +403,34 @@ def _file_name(recipe):
     return recipe.replace(",", "-").replace("=", "-")
 
 
-def _checked_recipe(recipe, image_size):
+def _checked_recipe(recipe, image_size, attributes):
     if isinstance(recipe, str):
         recipe = read_recipe(recipe)
     # The narrowest networks, made and thrown away, refuse what makes no sense before anything is written.
-    build_gan(dataclasses.replace(recipe, base_filters=1), image_size)
+    stand_in = Labels(tuple(map(Attribute, attributes)), np.zeros((1, len(attributes)), np.float32))
+    build_gan(dataclasses.replace(recipe, base_filters=1), image_size, labels=stand_in if attributes else None)
     return recipe
+
+
+def _labels(data, prepared, attributes, table, fetching, report):
+    """The labels to train with, `None` for an unconditional GAN; what is not known of the pictures is said."""
+    if not attributes:
+        if table is not None:
+            raise ValueError(
+                f"expected the names of attributes beside a table of labels; received none beside '{table}'; give some "
+                "(--attributes Smiling,Eyeglasses), or leave the table out"
+            )
+        return None
+    if table is None and not isinstance(data, PreparedImages) and str(data) != "drawn":
+        table = find_labels(fetch_faces(data, **fetching))
+    labels = labels_of(prepared, attributes, table)
+    if labels.unlabelled:
+        report(f"{labels.unlabelled} of {len(labels.values)} faces have no labels; theirs count as unknown")
+    unknown = np.isnan(labels.values).sum(0) - labels.unlabelled
+    for name, count in zip(labels.names, unknown, strict=True):
+        if count:
+            report(f"{name} is unknown of {count} of {len(labels.values) - labels.unlabelled} faces that have labels")
+    return labels
 
 
 def _sample_template(sample_path):

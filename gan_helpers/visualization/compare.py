@@ -195,6 +195,8 @@ def _text(value):
         return "none"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict):  # an attribute that a run was trained with
+        return str(value.get("name", value))
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
     text = str(value)

@@ -22,7 +22,7 @@ def sample_latents(count, latent_dim=100, *, seed=0):
     return np.random.default_rng(seed).standard_normal((count, latent_dim), np.float32)
 
 
-def generate_images(generator, latents, *, seed=0, batch_size=64):
+def generate_images(generator, latents, *, seed=0, batch_size=64, attributes=None):
     """Pictures from a generator, as uint8.
 
     Args:
@@ -30,14 +30,17 @@ def generate_images(generator, latents, *, seed=0, batch_size=64):
         latents: float32 `(count, latent_dim)`, or an `int`: that many are drawn with `sample_latents`.
         seed: seed for a number of latents. Defaults to `0`.
         batch_size: images made at a time. Defaults to `64`.
+        attributes: of a generator with attributes, what to make: a dict of wishes such as `{"Smiling": 1}` (see
+            `Labels.sample`), or float32 `(count, n)` in [-1, 1]. What is not wished for comes as in the data, drawn by
+            `seed`. Defaults to `None`, no wishes.
 
     Returns:
         uint8 `(count, height, width, 3)`.
 
     Raises:
-        ValueError: latents of another width than the generator's.
+        ValueError: latents of another width than the generator's, or attributes that it does not have.
     """
-    width = generator.input_shape[-1]
+    width = latent_dim_of(generator)
     if isinstance(latents, int):
         latents = sample_latents(latents, width, seed=seed)
     latents = keras.ops.convert_to_numpy(latents)
@@ -46,9 +49,62 @@ def generate_images(generator, latents, *, seed=0, batch_size=64):
             f"expected latents of shape (count, {width}) for this generator; received {latents.shape}; "
             f"draw them with sample_latents(count, {width})"
         )
-    starts = range(0, len(latents), batch_size)
-    parts = [generator(latents[start : start + batch_size], training=False) for start in starts]
+    rows = attributes_for(generator, len(latents), attributes, seed=seed)
+    parts = []
+    for start in range(0, len(latents), batch_size):
+        some = [given[start : start + batch_size] for given in (latents, rows) if given is not None]
+        parts.append(generator(some[0] if rows is None else some, training=False))
     return to_uint8(np.concatenate([keras.ops.convert_to_numpy(part) for part in parts]))
+
+
+def latent_dim_of(generator):
+    """Width of a generator's latents, whether it has attributes beside them or not."""
+    return generator.inputs[0].shape[-1]
+
+
+def attributes_for(generator, count, attributes=None, *, seed=0):
+    """The attributes that `generate_images` gives a generator beside its latents.
+
+    Args:
+        generator: a `keras.Model`.
+        count: how many rows.
+        attributes: as for `generate_images`.
+        seed: as there. Defaults to `0`.
+
+    Returns:
+        float32 `(count, n)` in [-1, 1], or `None` for a generator without attributes.
+
+    Raises:
+        ValueError: attributes that it does not have, or too few of them.
+    """
+    if len(generator.inputs) == 1:
+        if attributes is None or len(attributes) == 0:
+            return None
+        raise ValueError(
+            f"expected no attributes for a generator that was trained without; received {_shown(attributes)}; train "
+            "one with --attributes"
+        )
+    number, labels = generator.inputs[1].shape[-1], getattr(generator, "labels", None)
+    if attributes is None or isinstance(attributes, dict):
+        if labels is None:
+            raise ValueError(
+                f"expected the {number} attributes of each face, for this generator does not know its data's; received "
+                f"{_shown(attributes)}; pass float32 (count, {number}) in [-1, 1], or load it with load_generator"
+            )
+        return labels.sample(count, seed=seed, wishes=attributes)
+    attributes = keras.ops.convert_to_numpy(attributes).astype(np.float32)
+    if attributes.shape != (count, number) or not np.all(np.abs(attributes) <= 1):
+        raise ValueError(
+            f"expected attributes of shape ({count}, {number}) in [-1, 1]; received {_shown(attributes)}; for wishes "
+            'in their own units pass a dict such as {"Smiling": 1}'
+        )
+    return attributes
+
+
+def _shown(attributes):
+    if not isinstance(attributes, np.ndarray):
+        return attributes
+    return f"{attributes.shape} from {attributes.min():g} to {attributes.max():g}" if attributes.size else "none"
 
 
 def to_uint8(images):
@@ -115,7 +171,16 @@ def show_images(images, columns=None, *, title=None, scale=1.0):
 
 
 def generate_and_save_images(
-    generator, epoch, test_input, *, directory="images", name="epoch_{epoch}.png", batch=None, columns=None, show=None
+    generator,
+    epoch,
+    test_input,
+    *,
+    directory="images",
+    name="epoch_{epoch}.png",
+    batch=None,
+    columns=None,
+    show=None,
+    attributes=None,
 ):
     """Generates a grid of faces and saves it, `images/epoch_0.png` for epoch 0; a picture of that name is replaced.
 
@@ -129,6 +194,7 @@ def generate_and_save_images(
         batch: number of the batch, where the name holds `{batch}`.
         columns: faces in a row, as in `image_grid`.
         show: also show it (with matplotlib). Defaults to `None`: where it runs in a notebook.
+        attributes: as for `generate_images`; by default the same rows of the data each time.
 
     Returns:
         `pathlib.Path` of the picture.
@@ -142,7 +208,7 @@ def generate_and_save_images(
         path = Path(str(directory).format(epoch=epoch, batch=batch)) / name.format(epoch=epoch, batch=batch)
     except (KeyError, IndexError, ValueError):
         raise ValueError(f"expected a name with {{epoch}} and {{batch}} alone; received {name!r}") from None
-    images = generate_images(generator, test_input)
+    images = generate_images(generator, test_input, attributes=attributes)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image_grid(images, columns)).save(path, quality=95)
     if show or (show is None and _in_notebook()):
