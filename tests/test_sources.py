@@ -13,7 +13,6 @@ import zipfile
 from pathlib import Path
 
 import filelock
-import numpy as np
 import pytest
 from loopback import Loopback
 from PIL import Image

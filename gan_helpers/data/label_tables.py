@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_helpers.data.catalogue import ATTRIBUTE_TABLES
-from gan_helpers.data.labels import Attribute, Labels, drawn_labels, no_twins, place_of, quoted
+from gan_helpers.data.labels import Attribute, Labels, drawn_labels, no_twins, place_of
 
 FILE_COLUMNS = ("file", "image_id", "filename", "image")
 TABLES = ("labels.csv", *ATTRIBUTE_TABLES)

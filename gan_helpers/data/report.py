@@ -34,8 +34,8 @@ class DataReport:
         shorter_sides: int `(count,)`, each file's shorter side in pixels; 0 where it cannot be told any more; `None`
             for drawn faces, which have no files.
         longer_sides: likewise.
-        enlarged: how many had fewer pixels a side, within the crop, than `image_size`; `None` for faces that were found,
-            whose squares differ.
+        enlarged: how many had fewer pixels a side, within the crop, than `image_size`; `None` for faces that were
+            found, whose squares differ.
         brightness: float32 `(count,)`, mean grey value, 0 to 255.
         colour: float32 `(count,)`, mean distance between a pixel's strongest and weakest colour, 0 to 255.
         detail: float32 `(count,)`, see `detail`.
@@ -173,7 +173,8 @@ def data_report(data, image_size=64, *, crop=None, count=8000, seed=0, cache=Non
     Args:
         data: as for `prepare_images`: path of a folder or an archive, name of a source, or `"drawn"`.
         image_size: side of the pictures, in pixels. Defaults to `64`.
-        crop: `(left, top, right, bottom)`, `"faces"`, or `None` (default) for the source's own box or the central square.
+        crop: `(left, top, right, bottom)`, `"faces"`, or `None` (default) for the source's own box or the central
+            square.
         count: how many faces to draw; only for `"drawn"`. Defaults to `8000`.
         seed: seed of the drawn faces; only for `"drawn"`. Defaults to `0`.
         cache: folder of all caches. Defaults to `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`.
