@@ -413,7 +413,7 @@ def test_killed_and_gone_on_with_is_byte_identical(album, tmp_path):
     done, whole = prepare("whole")
     assert done.returncode == 0, done.stderr
     lines = int(done.stdout)
-    for share in (0.3, 0.6, 0.9):
+    for share in (0.3, 0.5, 0.7):
         killed, before = prepare(f"killed at {share}", int(lines * share))
         assert killed.returncode == -signal.SIGKILL and before != whole
         assert prepare(f"killed at {share}")[1] == whole
