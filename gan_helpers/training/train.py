@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import platform
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -332,7 +333,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     return gan
 
 
-def steps_in(minutes, recipe, images, precision):
+def steps_in(minutes, recipe, images, precision, clock=time.perf_counter):
     """How many steps of training so many minutes hold, at the speed of a GAN that is made and thrown away.
 
     Args:
@@ -340,12 +341,13 @@ def steps_in(minutes, recipe, images, precision):
         recipe: a `Recipe`.
         images: uint8 pictures, as to train on.
         precision: see `for_training`.
+        clock: function that gives the time in seconds. Defaults to `time.perf_counter`.
 
     Returns:
         An `int`, at least 1.
     """
     gan = build_gan(recipe, images.shape[1], precision=precision)
-    seconds = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, 60 * minutes / 20))
+    seconds = seconds_a_step(gan, face_batches(images, recipe.batch_size), min(20, 60 * minutes / 20), clock)
     return max(1, round(60 * minutes / seconds))
 
 
