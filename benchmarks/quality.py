@@ -6,7 +6,7 @@ best=quick,loss=hinge`). The peers are TensorFlow's DCGAN tutorial scaled to 64 
 in bfloat16 and channels last where that is fastest; and the script origin's networks at 32 pixels (recipe script_32, as
 `train` makes it, averaged generator included), enlarged for scoring.
 
-The minutes are training alone: the wall clock from the end of a process's first step to the end of its last, alike for
+The minutes are training alone: the core's time from the end of a process's first step to the end of its last, alike for
 all (see `benchmarks.quality_peers`). A run goes on from budget to budget, so the 30 minutes of a seed contain its 10,
 but for recipes whose learning rates fall over a planned length: those are trained anew for each. Nothing of the parts
 kept apart enters training, so that what is trained once can be scored against either.

@@ -3,8 +3,9 @@
     python -m benchmarks.quality_peers JOB    # a job of `benchmarks.quality` as JSON
 
 A job goes on with its run where it stopped, trains until its minutes are used, and leaves pictures and a small JSON.
-The time used is the wall clock from the end of a process's first step (imports, building, tracing and compiling are
-before it) to the end of its last, checkpoints included. It counts alike for all systems.
+The time used is that of the processor, all threads of the process together, from the end of its first step (imports,
+building, tracing and compiling are before it) to the end of its last, checkpoints included. Since a job keeps its core
+busy, that is the wall clock's where nothing else runs there, and what else runs there does not count. Alike for all.
 """
 
 import contextlib
@@ -74,7 +75,7 @@ class Clock:
 
     def tick(self, step):
         """Notes that a step is done; returns the seconds used."""
-        now = time.monotonic()
+        now = time.process_time()
         if self.began is None:
             self.began = now - self.used
         self.used = now - self.began
@@ -132,7 +133,7 @@ def planned_epochs(job, recipe, images):
         from gan_helpers.training.precision import hardware_precision
         from gan_helpers.training.train import steps_in
 
-        steps = steps_in(job["planned_minutes"], recipe, images, hardware_precision()[0])
+        steps = steps_in(job["planned_minutes"], recipe, images, hardware_precision()[0], clock=time.process_time)
         epochs = max(1, round(steps / steps_per_epoch(len(images), recipe.batch_size)))
         write_whole(file, json.dumps({"steps": steps, "epochs": epochs}).encode())
     return json.loads(file.read_text())["epochs"]

@@ -149,7 +149,7 @@ def race(job):
 
 
 def train(job, peer, step, used):
-    """`(step, seconds used)` at the end. The clock begins at the end of the process's first step."""
+    """`(step, seconds used)` at the end: of the processor, from the end of the process's first step on."""
     folder, seconds = Path(job["run"]), 60 * job["minutes"]
     torch.manual_seed(job["seed"] + step)  # other latents than those before the stop
     began, saved = None, time.monotonic()
@@ -157,13 +157,13 @@ def train(job, peer, step, used):
         for real_images in batches(job, step):
             losses = peer.step(real_images)
             step += 1
-            now = time.monotonic()
+            now = time.process_time()
             began = now - used if began is None else began
             used = now - began
             clock.write(f"{step},{used:.3f}\n")
             if used >= seconds:
                 break
-            if now - saved >= job["checkpoint_seconds"]:
+            if time.monotonic() - saved >= job["checkpoint_seconds"]:
                 print(f"step {step}, d_loss {losses[0].item():.3f}, g_loss {losses[1].item():.3f}", flush=True)
                 peer.save(folder / "checkpoint.pt", step, used)
                 saved = time.monotonic()

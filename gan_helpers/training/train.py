@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import platform
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -364,7 +365,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     return gan
 
 
-def steps_in(minutes, recipe, images, precision, labels=None):
+def steps_in(minutes, recipe, images, precision, labels=None, clock=time.perf_counter):
     """How many steps of training so many minutes hold, at the speed of a GAN that is made and thrown away.
 
     Args:
@@ -373,12 +374,13 @@ def steps_in(minutes, recipe, images, precision, labels=None):
         images: uint8 pictures, as to train on.
         precision: see `for_training`.
         labels: `Labels` of the pictures, for a conditional GAN. Defaults to `None`.
+        clock: function that gives the time in seconds. Defaults to `time.perf_counter`.
 
     Returns:
         An `int`, at least 1.
     """
     gan = build_gan(recipe, images.shape[1], precision=precision, labels=labels)
-    seconds = seconds_a_step(gan, _batches(images, recipe, labels), min(20, 60 * minutes / 20))
+    seconds = seconds_a_step(gan, _batches(images, recipe, labels), min(20, 60 * minutes / 20), clock)
     return max(1, round(60 * minutes / seconds))
 
 
