@@ -55,6 +55,10 @@ _HOME_OF = {
     "save_animation": "visualization.plots",
     "compare_runs": "visualization.compare",
     "plot_health": "visualization.health",
+    "explore_latents": "visualization.explorer",
+    "explore_morph": "visualization.explorer",
+    "explore_attributes": "visualization.explorer",
+    "explore_run": "visualization.timeline",
 }
 __all__ = sorted(_HOME_OF)
 

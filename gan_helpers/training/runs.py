@@ -276,15 +276,29 @@ def load_generator(model, *, averaged=True):
             f"expected a whole Keras model in '{file}'; received a file that does not load "
             f"({' '.join(str(error).split())[:200]}); if it is a run's, the same train command as before writes it anew"
         ) from error
-    ranks = [len(one.shape) for one in generator.inputs]
-    if ranks not in ([2], [2, 2]) or len(generator.output_shape) != 4:
-        raise ValueError(
-            f"expected a generator from (batch, latent_dim) to images; received a model from "
-            f"{generator.input_shape} to {generator.output_shape}; give a generator's file"
-        )
+    check_generator(generator)
     if not averaged:
         _give_raw_weights(generator, model)
     return generator
+
+
+def check_generator(model):
+    """Refuses what makes no images from latents.
+
+    Args:
+        model: a `keras.Model`.
+
+    Raises:
+        ValueError: it has other inputs or another output.
+    """
+    inputs = [tuple(one.shape) for one in getattr(model, "inputs", None) or ()]
+    output = tuple(model.output_shape) if inputs else ()
+    if [len(shape) for shape in inputs] not in ([2], [2, 2]) or len(output) != 4 or output[-1] != 3:
+        found = f"a model from {', '.join(map(str, inputs))} to {output}" if inputs else f"a {type(model).__name__}"
+        raise ValueError(
+            f"expected a generator from (batch, latent_dim) to images; received {found}; give a generator, such as a "
+            "GAN's averaged_generator, or its file"
+        )
 
 
 def _give_raw_weights(generator, model):
