@@ -57,7 +57,7 @@ class Panel:
 
     def __init__(self, draw, controls, name, *, directory="images", buttons=()):
         self.controls, self._draw, self._name, self._directory = list(controls), draw, name, Path(directory)
-        self._image = widgets().Image(format="png", layout={"flex": "0 0 auto", "max_width": "calc(100% - 4px)"})
+        self._image = widgets().Image(format="jpeg", layout={"flex": "0 0 auto", "max_width": "calc(100% - 4px)"})
         self._line = widgets().Label(HINT)
         self._show(draw())
         self._history, self._place = [self._state()], 0
@@ -94,9 +94,7 @@ class Panel:
         """
         said = PngImagePlugin.PngInfo()
         said.add_itxt("Description", self._said())
-        with io.BytesIO() as picture:
-            Image.fromarray(self.picture).save(picture, "PNG", pnginfo=said)
-            content = picture.getvalue()
+        content = _encoded(self.picture, "PNG", pnginfo=said)
         self._directory.mkdir(parents=True, exist_ok=True)
         number = 1
         while (path := self._directory / f"{self._name}_{number}.png").exists():
@@ -112,7 +110,7 @@ class Panel:
         # Written out: ipywidgets 7 and 8 show themselves by different methods, and both without a picture.
         return {
             "text/plain": repr(self),
-            "image/png": base64.b64encode(self._image.value).decode(),
+            "image/png": base64.b64encode(_encoded(self.picture, "PNG")).decode(),
             VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id},
         }
 
@@ -172,9 +170,8 @@ class Panel:
 
     def _show(self, picture):
         self.picture = picture
-        with io.BytesIO() as file:
-            Image.fromarray(picture).save(file, "PNG", compress_level=1)
-            self._image.value = file.getvalue()
+        # What moves is JPEG of full colour, a twentieth of the work of PNG; what stays and what is saved is PNG.
+        self._image.value = _encoded(picture, "JPEG", quality=95, subsampling=0)
 
     def _save(self):
         try:
@@ -197,3 +194,9 @@ def button(text, action):
     made = widgets().Button(description=text, layout={"width": "auto"})
     made.on_click(lambda _: action())
     return made
+
+
+def _encoded(picture, kind, **options):
+    with io.BytesIO() as file:
+        Image.fromarray(picture).save(file, kind, **options)
+        return file.getvalue()
