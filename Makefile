@@ -10,12 +10,14 @@ BIN := .venv/bin
 COLAB := .venv-colab/bin
 PARITY := .venv-parity/bin
 
-.PHONY: help faces test test-colab test-parity notebooks links lint clean
+.PHONY: help faces test test-browser test-colab test-browser-colab test-parity notebooks links lint clean
 
 help:
 	@echo "make faces       set up, train on drawn faces for $(MINUTES) minutes (MINUTES=, SIZE=), save a grid of new ones"
 	@echo "make test        set up, run every test and every notebook at small size"
-	@echo "make test-colab  the same in an environment pinned to what Google Colab has"
+	@echo "make test-browser  drive the panels in JupyterLab and Chromium"
+	@echo "make test-colab  make test in an environment pinned to what Google Colab has"
+	@echo "make test-browser-colab  drive the panels with Colab's versions, ipywidgets 7 above all"
 	@echo "make test-parity  compare the metrics with the reference implementations, on the real weights (needs PyTorch)"
 	@echo "make notebooks   run the notebooks at full size and keep their outputs"
 	@echo "make links       stamp the repository's address from pyproject.toml into README and notebooks"
@@ -26,10 +28,16 @@ faces: .venv/.installed
 	$(BIN)/python -m gan_helpers train --data drawn --image-size $(SIZE) --minutes $(MINUTES)
 
 test: .venv/.installed lint
-	$(BIN)/python -m pytest --nbmake
+	$(BIN)/python -m pytest --nbmake --ignore=tests/browser
+
+test-browser: .venv/.browser
+	$(BIN)/python -m pytest tests/browser
 
 test-colab: .venv-colab/.installed
-	$(COLAB)/python -m pytest --nbmake
+	$(COLAB)/python -m pytest --nbmake --ignore=tests/browser
+
+test-browser-colab: .venv-colab/.browser
+	$(COLAB)/python -m pytest tests/browser
 
 # WRITE=--write keeps what the references gave, for tests/test_parity.py.
 test-parity: .venv/.installed .venv-parity/.installed
@@ -55,12 +63,22 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+.venv/.browser: .venv/.installed tests/browser/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -r tests/browser/requirements.txt
+	touch $@
+
 # The pins are given again as constraints, so that installing the package fails rather than moves one of them.
 .venv-colab/.installed: colab-requirements.txt pyproject.toml
 	@test -n "$(COLAB_PYTHON)" || { echo 'expected Python 3.13 as python3.13; received none; set COLAB_PYTHON' >&2; exit 1; }
 	test -x $(COLAB)/python || $(COLAB_PYTHON) -m venv .venv-colab
 	$(COLAB)/python -m pip install --quiet --disable-pip-version-check -r colab-requirements.txt
 	$(COLAB)/python -m pip install --quiet --disable-pip-version-check -c colab-requirements.txt -e ".[test]"
+	touch $@
+
+# ipywidgets 7 needs the half of it that lives in JupyterLab from the same time; pip would take the newest.
+.venv-colab/.browser: .venv-colab/.installed tests/browser/requirements.txt
+	$(COLAB)/python -m pip install --quiet --disable-pip-version-check -c colab-requirements.txt \
+		-r tests/browser/requirements.txt 'jupyterlab_widgets<3'
 	touch $@
 
 .venv-parity/.installed: tests/parity/requirements.txt

@@ -27,6 +27,7 @@ ADDRESSES = (
     (rf"(colab\.research\.google\.com/github/){REPOSITORY}(/blob/)", r"\g<1>{name}\g<2>"),
     (rf"(git\+https://github\.com/){REPOSITORY}(?=[\"'\s@])", r"\g<1>{name}"),
 )
+VIEW = "application/vnd.jupyter.widget-view+json"
 STAMPED_PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "numpy", "pillow", "matplotlib")
 
 
@@ -62,6 +63,7 @@ def run(names=()):
         CoalesceStreamsPreprocessor().preprocess(book, {})
         seconds = time.monotonic() - began
         book.metadata.pop("widgets", None)
+        _keep_pictures(book)
         book.metadata["gan_helpers"] = {
             "executed": datetime.date.today().isoformat(),
             "seconds": round(seconds),
@@ -89,6 +91,14 @@ def _versions():
             yield package, importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+
+
+def _keep_pictures(book):
+    """Of a panel leaves the picture alone: without its kernel the other form is but an error to who opens the file."""
+    for cell in book.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["data"].pop(VIEW, None)
 
 
 def _write(book, target):

@@ -35,7 +35,7 @@ except ImportError:
     from IPython import get_ipython
 
     repository = "git+https://github.com/your-username/Generate-faces-using-GANs"
-    get_ipython().run_line_magic("pip", f'install -q "gan_helpers @ {repository}"')
+    get_ipython().run_line_magic("pip", f'install -q "gan_helpers[explorer] @ {repository}"')
 
 # %%
 from pathlib import Path
@@ -50,6 +50,8 @@ from PIL import Image
 from gan_helpers import (
     colab,
     draw_faces,
+    explore_latents,
+    explore_morph,
     generate_images,
     image_grid,
     interpolate,
@@ -400,6 +402,26 @@ plt.show()
 # Variety begins at nothing and grows with the scale, as the contrast does. The distance from the training faces
 # grows more slowly: the longer the latent, the further the pictures leave the ground that training covered. For a
 # gallery, 0.7 to 0.9 is a fair choice. To measure a model, leave its latents alone.
+#
+# ## In your own hands
+#
+# Now you choose. The next cell makes a *panel*: `seed` names a person, `walk` leads them around a circle, in degrees, and
+# `strength` is the factor of truncation. Drag the sliders, or go to them with Tab and move them with the arrow keys.
+# *Back* returns to a face that you passed. On the web you see the picture alone; the controls need a running notebook.
+
+# %%
+explore_latents(generator, seed=12)
+
+# %% [markdown]
+# Turn `walk` slowly and look for the place where one person becomes another: there is none. At `strength` 0 all seeds
+# and walks end in one picture. The second panel goes the spherical way between two seeds; their faces stand at its sides.
+
+# %%
+explore_morph(generator, 4, 9)
+
+# %% [markdown]
+# Halfway the face takes after both. Two more panels wait: `explore_run(model)` shows a run's samples beside its curves,
+# and `explore_attributes` plays attributes against each other, where a generator was trained with some.
 #
 # ## Exercises
 #

@@ -56,6 +56,9 @@ def test_is_light_and_without_widgets(path, book):
     assert path.stat().st_size < 2_000_000
     assert "widgets" not in book.metadata
     assert not any("widget" in text[:200] for text in _texts(book))
+    assert not any(
+        "widget" in kind for cell in _code(book) for output in cell.outputs for kind in output.get("data", ())
+    )
 
 
 def test_names_no_place_of_the_machine_it_ran_on(book):
