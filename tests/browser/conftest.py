@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -104,12 +105,23 @@ def page(chromium, lab):
         page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: page.said.append(str(error)))
         page.goto(lab)
-        page.locator(".jp-Notebook .jp-CodeCell").nth(len(CELLS) - 1).wait_for()
-        page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
-        for _ in CELLS:
-            page.keyboard.press("Shift+Enter")
-        for cell in page.locator(".jp-Notebook .jp-CodeCell").all()[1 : len(CELLS)]:
-            cell.scroll_into_view_if_needed()  # JupyterLab may leave out what is not in view
-            cell.locator(".widget-image").wait_for(timeout=60_000)
+        _run(page)
         yield page
         browser.close()
+
+
+def _run(page):
+    """Runs the cells one by one, as a person does: each once the one before is done."""
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(timeout=60_000)
+    for number in range(len(CELLS)):
+        cell = page.locator(".jp-Notebook .jp-CodeCell").nth(number)
+        prompt = cell.locator(".jp-InputPrompt")
+        for _ in range(20):  # right after its start JupyterLab may not hear the keys yet
+            cell.locator(".jp-InputArea-editor").click()
+            page.keyboard.press("Control+Enter")
+            time.sleep(0.5)
+            if prompt.inner_text() != "[ ]:":
+                break
+        prompt.filter(has_text=re.compile(r"\[\d+\]")).wait_for(timeout=60_000)
+        if number:
+            cell.locator(".widget-image").wait_for(timeout=60_000)
