@@ -175,16 +175,20 @@ def _tab_through(panel, most):
 
 
 @pytest.mark.parametrize(
-    ("panel", "name"), [(LATENTS, "smile"), (MORPH, "position"), (RUN, "epoch")], indirect=["panel"]
+    ("panel", "name"),
+    [(LATENTS, "smile"), (MORPH, "position"), (ATTRIBUTES, "across"), (RUN, "epoch")],
+    indirect=["panel"],
 )
-def test_answers_before_one_waits(panel, name, record_property):
+def test_answers_before_one_waits(panel, name):
     """The promise is 100 ms at 64 pixels on two cores that have nothing else to do; a busy machine gets thrice that."""
+    if name == "across":  # is to go between the first two, which the other must leave free
+        panel.handle("down").focus()
+        panel.press("End")
     panel.handle(name).focus()
     panel.press("Home")
     time.sleep(0.5)
     times = [panel.milliseconds(lambda key=key: panel.press(key)) for key in ["ArrowRight", "ArrowLeft"] * 5]
-    record_property("milliseconds", times)
-    print(f"{TITLES[0] if name == 'smile' else name}: median {statistics.median(times):.0f} ms, worst {max(times):.0f}")
+    print(f"{name}: median {statistics.median(times):.0f} ms, worst {max(times):.0f}")
     assert statistics.median(times) < 300
 
 
