@@ -93,7 +93,7 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
 
     Args:
         data: path of a folder of pictures or of an archive of them, name of a source (`"congress"`, `"lfw"`,
-            `"celeba"`; see `fetch_faces`), or `"drawn"` for `draw_faces`.
+            `"celeba"`, `"hf:OWNER/NAME"`; see `fetch_faces`), or `"drawn"` for `draw_faces`.
         image_size: side of the prepared pictures, in pixels. Defaults to `64`.
         crop: `(left, top, right, bottom)` in pixels of each picture, for aligned sets such as CelebA's;
             `None` (default) cuts the source's own box where it has one, or else the central square. A box that is
