@@ -116,8 +116,8 @@ def _too_large(pixels):
 
 
 def _shrink(width, height, image_size, crop):
-    """The part of each side that still is `_SPARE` times what is needed. Photographs of 225 pixels then differ by half of
-    one of 255 levels at 64 pixels, on average."""
+    """The part of each side that still is `_SPARE` times what is needed. Photographs of 225 pixels then differ by half
+    of one of 255 levels at 64 pixels, on average."""
     side = min(width, height) if crop is None else crop[2] - crop[0]
     return next((part for part in (8, 4, 2) if side >= _SPARE * part * image_size), 1)
 
