@@ -98,7 +98,9 @@ def test_a_file_that_fails_leaves_nothing_and_goes_on_later(manner, server, tmp_
     monkeypatch.setattr(downloads, "TRIES", 1)
     monkeypatch.setattr(downloads, "TIMEOUT", 0.5 if manner == "stall" else 5.0)
     server.script[STORED] = manner
-    with pytest.raises(ValueError, match="expected .* from 127.*as 'hf:PATH'; or use 'drawn', which needs no network"):
+    with pytest.raises(
+        ValueError, match="expected .* from 127.*as 'hf:./FOLDER'; or use 'drawn', which needs no network"
+    ):
         fetch_faces("hf:anna/faces", cache=tmp_path)
     assert _visible(tmp_path / "sources") == []
     before = server.sent[STORED] if manner in ("cut", "stall") else 0

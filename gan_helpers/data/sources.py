@@ -49,7 +49,9 @@ def fetch_faces(data, *, agree=False, cache=None):
     if source and not copy:
         where = root / "sources"
         with alone(where / f".{source}.lock", f"fetching {SOURCES[source].title}"):
-            return _fetch_once(source, where / source, lambda: SOURCES[source], agree, where / f".fetching-{source}")
+            return _fetch_once(
+                f"{source}:PATH", where / source, lambda: SOURCES[source], agree, where / f".fetching-{source}"
+            )
     path = Path(copy or data)
     if source:
         _say(f"{SOURCES[source].title}; licence: {SOURCES[source].licence}")
@@ -179,7 +181,7 @@ def _fetch_from_hub(data, agree, root):
     folder = root / "sources" / "--".join([*words, *([re.sub(r"[^\w.-]", "-", column)] if column else [])])
     with alone(folder.with_name(f".{files}.lock"), f"fetching {where}"):
         look_up = functools.partial(hub_source, where, part, column)
-        return _fetch_once("hf", folder, look_up, agree, folder.with_name(f".fetching-{files}"))
+        return _fetch_once("hf:./FOLDER", folder, look_up, agree, folder.with_name(f".fetching-{files}"))
 
 
 def _hub_words(data):
@@ -214,8 +216,9 @@ def _copy_of_dataset(folder, part, column, root):
     return made
 
 
-def _fetch_once(name, folder, look_up, agree, working):
-    """What a source gives, under its final name when all of it has come; the caller holds its lock."""
+def _fetch_once(copy, folder, look_up, agree, working):
+    """What a source gives, under its final name when all of it has come; the caller holds its lock. `copy` is how a
+    copy of it is given."""
     pointer = folder.with_name(f"{folder.name}.path")
     if folder.is_dir():
         shutil.rmtree(working, ignore_errors=True)  # what a kill left at the very end
@@ -236,7 +239,7 @@ def _fetch_once(name, folder, look_up, agree, working):
         made = source.fetch(working)
     except ValueError as error:
         raise ValueError(
-            f"{error}; or give a copy that you have, as '{name}:PATH'; or use 'drawn', which needs no network"
+            f"{error}; or give a copy that you have, as '{copy}'; or use 'drawn', which needs no network"
         ) from error
     find_faces(made)  # says what is there instead, if it is something else
     if working in made.parents:
