@@ -207,8 +207,8 @@ def _parser():
 def _add_data_options(command):
     command.add_argument(
         "--data", default="drawn", metavar="NAME|DIR|FILE",
-        help="drawn, congress, lfw or celeba, or a folder or a zip or tar archive of pictures; the command `sources` "
-        "says who is in which, their licence and size (default: %(default)s)",
+        help="drawn, congress, lfw or celeba, a dataset of Hugging Face as hf:OWNER/NAME, or a folder or a zip or tar "
+        "archive of pictures; the command `sources` says who is in which, its licence and size (default: %(default)s)",
     )  # fmt: skip
     command.add_argument(
         "--count", type=int, default=8000, help="how many faces to draw, with --data drawn (default: %(default)s)"
@@ -224,7 +224,9 @@ def _add_crop_options(command):
     )  # fmt: skip
     command.add_argument("--cache", type=Path, help="folder of prepared pictures (default: ~/.cache/gan_helpers)")
     command.add_argument(
-        "--agree", action="store_true", help="you accept the licence of the data where that is asked for (celeba)"
+        "--agree",
+        action="store_true",
+        help="you accept the licence of the data where that is asked for (celeba, some of hf:)",
     )
 
 

@@ -13,8 +13,8 @@ class Loopback(http.server.ThreadingHTTPServer):
     """Serves `files`, a dict of contents by path; a `with` block starts and stops it.
 
     `script` says how requests for a path are answered: a list of manners, one a request and then `"good"`, or one
-    manner for all. `tags` holds their ETags, `headers` what else is said with whole answers, `sent` the bytes of
-    content that went out, `asked` the requests.
+    manner for all. `tags` holds their ETags, `headers` what else is said with whole answers and with errors, `sent` the
+    bytes of content that went out, `asked` the requests.
     """
 
     daemon_threads = True
@@ -45,6 +45,13 @@ class Loopback(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
+
+    def send_error(self, code):
+        self.send_response(code)
+        for name, value in self.server.headers.get(self.path, {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

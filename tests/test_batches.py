@@ -1,3 +1,4 @@
+import mmap
 import time
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import face_batches
+from gan_helpers.data import batches as batches_module
 from gan_helpers.data.batches import steps_per_epoch
 
 
@@ -91,3 +93,26 @@ def test_input_is_much_faster_than_training():
     for _ in range(60):
         next(stream)
     assert 60 * 64 / (time.perf_counter() - began) > 1000
+
+
+def test_mirrored_pictures_are_the_others_reversed(faces):
+    plain, mirrored = (_take(face_batches(faces, 16, seed=2, flip=flip), 3) for flip in (False, True))
+    turned = 0
+    for one, other in zip(np.concatenate(plain), np.concatenate(mirrored), strict=True):
+        turned += not np.array_equal(one, other)
+        assert np.array_equal(one, other) or np.array_equal(one[:, ::-1], other)
+    assert 10 < turned < 38
+
+
+@pytest.mark.parametrize(("mode", "gives_back"), [("r", True), ("c", False)])
+def test_a_map_is_given_back_and_keeps_its_pictures(faces, tmp_path, monkeypatch, mode, gives_back):
+    monkeypatch.setattr(batches_module, "_MAPPED", 16 * 32 * 32 * 3)
+    np.save(tmp_path / "images.npy", faces)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode=mode)[8:]
+    given_back, rows = [], batches_module._Rows(mapped)
+    if rows.give_back:
+        give_back = rows.give_back
+        rows.give_back = lambda advice: given_back.append(advice) or give_back(advice)
+    picked, mirrored = np.arange(16), np.zeros(16, bool)
+    assert all(np.array_equal(rows(picked, mirrored), faces[8:24]) for _ in range(6))
+    assert len(given_back) == (3 if gives_back and hasattr(mmap, "MADV_DONTNEED") else 0)

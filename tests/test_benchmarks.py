@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from PIL import Image
 
 from benchmarks.speed import layer_flops, step_flops
 from gan_helpers import discriminator_model, generator_model
@@ -86,3 +87,26 @@ def test_flops_of_a_step():
     first = layer_flops(networks[0].layers[1]) + 2 * layer_flops(networks[1].layers[1])
     assert step_flops(*networks, simultaneous=True) == 3 * g + 8 * d - first
     assert step_flops(*networks, simultaneous=False) == 4 * g + 8 * d - first
+
+
+def test_loading_measures_all_systems(faces, tmp_path):
+    for number, face in enumerate(faces[:20]):
+        Image.fromarray(face).save(tmp_path / f"{number}.png")
+    command = [sys.executable, "-m", "benchmarks.loading", "--data", str(tmp_path), "--rounds", "1", "--memory", "300"]
+    command += ["--image-size", "32", "--batch-size", "8"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    [folder] = result["folders"]
+    assert folder["images"] == 20 and folder["systems"].keys() == {"prepare", "keras", "keras_antialiased", "epoch"}
+    for one in folder["systems"].values():
+        assert one["images_per_second"] == one["rounds"][0] > 0 and one["images_per_processor_second"] > 0
+    assert all(ratio["images_per_second"] > 0 for ratio in folder["ratios"].values())
+    assert result["memory"]["many"]["images"] == 300 and abs(result["memory"]["beyond"]["peak_mib"]) < 500
+    assert "20 pictures, 32 pixels" in done.stderr and "300 drawn faces: " in done.stderr
+
+
+def test_loading_wants_something_to_load():
+    command = [sys.executable, "-m", "benchmarks.loading"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2 and "expected --data FOLDER or --memory N" in done.stderr

@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gan_helpers import draw_faces, prepare_images
+from gan_helpers.data import decoding
 from gan_helpers.data import images as images_module
 from gan_helpers.data.decoding import load_image
 
@@ -91,6 +92,37 @@ def test_resize_is_antialiased(tmp_path):
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
     loaded = load_image(tmp_path / "stripes.png", 32)
     assert np.abs(loaded.astype(int) - 128).max() < 20  # nearest or plain bilinear would give black or white
+
+
+@pytest.mark.parametrize("crop", [None, (40, 60, 440, 460)])
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+@pytest.mark.parametrize(("image_size", "part"), [(200, 1), (128, 2), (64, 4), (30, 8)])
+def test_a_large_jpeg_is_decoded_reduced_and_looks_the_same(tmp_path, monkeypatch, image_size, part, orientation, crop):
+    size = (641, 483) if orientation == 1 else (640, 480)
+    face = Image.fromarray(draw_faces(1, 256, seed=3)[0][0]).resize(size)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    face.save(tmp_path / "face.jpg", quality=95, exif=exif)
+    decoded, opaque = [], decoding._opaque
+    monkeypatch.setattr(decoding, "_opaque", lambda picture: decoded.append(picture.size) or opaque(picture))
+    loaded = load_image(tmp_path / "face.jpg", image_size, crop)
+    size = size if orientation == 1 else size[::-1]
+    assert decoded == [(-(-size[0] // part), -(-size[1] // part))]
+    with Image.open(tmp_path / "face.jpg") as whole:
+        whole = ImageOps.exif_transpose(whole)
+        side, edges = min(whole.size), np.subtract(whole.size, min(whole.size)) // 2
+        box = crop or (*edges, *(edges + side))
+        expected = whole.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
+    assert _difference(loaded, np.asarray(expected)) < (0.01 if part == 1 else 1.7)
+
+
+def test_an_odd_jpeg_that_is_to_be_turned_is_decoded_whole(tmp_path, face):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    face.resize((481, 321)).save(tmp_path / "face.jpg", quality=95, exif=exif)
+    with Image.open(tmp_path / "face.jpg") as whole:
+        expected = ImageOps.exif_transpose(whole).resize((32, 32), Image.Resampling.BICUBIC, box=(0, 80, 321, 401))
+    assert _difference(load_image(tmp_path / "face.jpg", 32), np.asarray(expected)) == 0
 
 
 def test_folder_is_prepared_once_and_mapped(photographs, tmp_path, monkeypatch):

@@ -1,7 +1,11 @@
 """An endless, seeded, shuffled stream of batches that can start at any step."""
 
+import mmap
+
 import numpy as np
 import tensorflow as tf
+
+_MAPPED = 2**26  # bytes read before pages are given back
 
 
 def steps_per_epoch(count, batch_size):
@@ -61,6 +65,7 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labe
     if labels is not None:
         table = tf.constant(labels.values)
         turned = tf.constant([-1.0 if one.mirrored else 1.0 for one in labels.attributes])
+    rows = _Rows(images)
     last = tf.constant(len(images) - 1, tf.int64)
     seed = tf.constant(seed, tf.int64)
 
@@ -69,19 +74,43 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labe
         positions = step_of_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
         order = tf.stack([seed, epoch])
         picked = tf.random.experimental.index_shuffle(positions, order, last)
-        batch = tf.numpy_function(lambda rows: images[rows], [picked], tf.uint8, stateful=False)
+        mirrored = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([seed, step])) < (0.5 if flip else 0.0)
+        mirrored = mirrored[:, 0, 0, 0]
+        batch = tf.numpy_function(rows, [picked, mirrored], tf.uint8, stateful=False)
         batch = tf.ensure_shape(batch, (batch_size, *images.shape[1:]))
         batch = tf.cast(batch, tf.float32) / 127.5 - 1.0
-        if flip:
-            mirrored = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([seed, step])) < 0.5
-            batch = tf.where(mirrored, batch[:, :, ::-1], batch)
         if labels is None:
             return batch
         attributes = tf.gather(table, picked)
-        return batch, tf.where(mirrored[:, :, 0, 0], attributes * turned, attributes) if flip else attributes
+        return batch, tf.where(mirrored[:, None], attributes * turned, attributes)
 
     stream = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
     stream = stream.map(pick, num_parallel_calls=2, deterministic=True).prefetch(4)
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing is to be tuned, and the end may wait for its ever longer sleep
     return stream.with_options(options)
+
+
+class _Rows:
+    """Pictures by their numbers, uint8, some of them mirrored.
+
+    As bytes, channel by channel: TensorFlow's reversal of the floats took 20 times as long as all the rest. Pages of a
+    memory map are given back as one goes, or in the end the whole of a large file would count as this process' memory.
+    """
+
+    def __init__(self, images):
+        self.images, self.read = images, 0
+        mapped = getattr(images, "_mmap", None) if getattr(images, "mode", None) == "r" else None
+        self.give_back = mapped.madvise if mapped is not None and hasattr(mmap, "MADV_DONTNEED") else None
+
+    def __call__(self, picked, mirrored):
+        batch = np.asarray(self.images[picked])
+        turned = batch[mirrored]
+        for channel in range(3):
+            turned[..., channel] = batch[mirrored, :, ::-1, channel]
+        batch[mirrored] = turned
+        self.read += batch.nbytes
+        if self.give_back and self.read > _MAPPED:
+            self.read = 0
+            self.give_back(mmap.MADV_DONTNEED)  # they stay in the system's cache while there is room
+        return batch

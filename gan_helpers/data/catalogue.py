@@ -12,6 +12,10 @@ from gan_helpers.data.archives import unpack
 from gan_helpers.data.downloads import download
 from gan_helpers.data.repositories import clone_folder, download_listed
 
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"),
+    *(".heic", ".heif"),  # Pillow reads these only with help, but whoever has them must hear of it
+)
 ATTRIBUTE_TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv", "attributes.csv")
 CONGRESS_REPOSITORY = "https://github.com/unitedstates/images.git"
 CONGRESS_TREES = "https://api.github.com/repos/unitedstates/images/git/trees"

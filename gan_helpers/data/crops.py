@@ -234,14 +234,20 @@ def cut_version():
 def _load_look(path):
     """A picture file as the detector sees it: uint8 RGB `(height, width, 3)`, reduced where it is large."""
 
-    def look(picture, profile):
+    def look(picture, profile, _):
         scale = min(1.0, (LOOK_PIXELS / (picture.width * picture.height)) ** 0.5)
         if scale < 1:
             size = [max(1, round(length * scale)) for length in picture.size]
             picture = picture.resize(size, Image.Resampling.BICUBIC)
         return np.asarray(to_srgb(picture, profile))
 
-    return with_picture(path, look, enough=LOOK_PIXELS)
+    return with_picture(path, look, shrink=_shrink_look)
+
+
+def _shrink_look(width, height):
+    """The part of each side, where that is a whole number, that still leaves as many pixels as the detector gets."""
+    fits = (part for part in (8, 4, 2) if width % part == height % part == 0)
+    return next((part for part in fits if width * height >= LOOK_PIXELS * part**2), 1)
 
 
 def _cut_file(path, wanted, *, image_size):
@@ -252,7 +258,7 @@ def _cut_file(path, wanted, *, image_size):
     if not squares:
         raise Unusable("no face found")
 
-    def cut(picture, profile):
+    def cut(picture, profile, _):
         scale = picture.width / width, picture.height / height
         usable = _usable([square.scaled(*scale) for square in squares], picture.size, image_size)
         return [cut_square(picture, square, image_size, profile) for square in usable]

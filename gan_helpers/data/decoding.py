@@ -4,6 +4,7 @@ import errno
 import functools
 import io
 import logging
+import math
 import os
 import re
 import stat
@@ -29,6 +30,8 @@ _TURNS = {  # what undoes each orientation of EXIF; 1 is upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_THE_SIDE = (5, 6, 7, 8)
+_SPARE = 1.5
 _one_large_picture = threading.Lock()  # the others wait, which bounds the memory whatever the number of cores
 
 
@@ -48,23 +51,24 @@ def load_image(path, image_size, crop=None):
         ValueError: the crop does not fit the picture, or the picture is too small or too large to be of use.
     """
 
-    def square(picture, profile):
-        picture = picture.resize(
-            (image_size, image_size), Image.Resampling.BICUBIC, box=_box(picture, image_size, crop)
-        )
+    def square(picture, profile, size):
+        part = 2 ** round(math.log2(size[0] / picture.width))
+        box = tuple(edge / part for edge in _box(size, image_size, crop))
+        picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
         return np.asarray(to_srgb(picture, profile))
 
-    return with_picture(path, square)
+    return with_picture(path, square, shrink=functools.partial(_shrink, image_size=image_size, crop=crop))
 
 
-def with_picture(path, use, *, enough=None):
+def with_picture(path, use, *, shrink=None):
     """What a function makes of one picture file, upright and opaque; of large ones only one is open at a time.
 
     Args:
         path: a picture file that Pillow can read.
-        use: function of the picture, RGB, grey or CMYK of 8 bits, and its ICC profile, for `to_srgb`, or `None`.
-        enough: as many pixels as are needed: a JPEG that has more may be decoded, faster, at a whole fraction of its
-            size that still has so many. Defaults to all.
+        use: function of the picture, RGB, grey or CMYK of 8 bits, of its ICC profile, for `to_srgb`, or `None`, and of
+            its whole size.
+        shrink: function of width and height of the file that says which part of each side is enough, 1, 2, 4 or 8 for
+            all, a half, a quarter or an eighth; JPEG is decoded so, which is faster. Defaults to all of every picture.
 
     Returns:
         What `use` returns; keep no part of the picture itself.
@@ -82,12 +86,25 @@ def with_picture(path, use, *, enough=None):
         if pixels > _MOST_PIXELS:
             raise _too_large(pixels)
         with _one_large_picture if pixels > _LARGE_PIXELS else nullcontext():
-            if enough is not None:
-                _draft(opened, enough)
+            size = opened.size
+            part = shrink(*size) if shrink else 1
+            if any(side % part for side in size) and _orientation(opened) != 1:
+                part = 1  # the last column is a part of one only, and turning would make it the first
+            if part > 1:
+                opened.draft(None, (size[0] // part, size[1] // part))
             opened.load()
-            result = use(_opaque(_upright(opened)), profile)
+            orientation = _orientation(opened)
+            upright = opened.transpose(_TURNS[orientation]) if orientation in _TURNS else opened
+            result = use(_opaque(upright), profile, size[::-1] if orientation in _ON_THE_SIDE else size)
+            del upright
             del opened  # gives the pixels back before the next large picture begins
     return result
+
+
+def share_large(lock):
+    """Has this process wait for large pictures by a lock that it shares with others."""
+    global _one_large_picture
+    _one_large_picture = lock
 
 
 class Unusable(ValueError):
@@ -98,22 +115,19 @@ def _too_large(pixels):
     return Unusable(f"too large: {pixels:,} pixels, at most {_MOST_PIXELS:,}")
 
 
-def _draft(opened, enough):
-    """Asks a JPEG's decoder for a half, quarter or eighth of each side, where that is whole and leaves enough."""
-    width, height = opened.size
-    for part in (8, 4, 2):
-        if width % part == height % part == 0 and width * height >= enough * part**2:
-            opened.draft(None, (width // part, height // part))
-            return
+def _shrink(width, height, image_size, crop):
+    """The part of each side that still is `_SPARE` times what is needed. Photographs of 225 pixels then differ by half
+    of one of 255 levels at 64 pixels, on average."""
+    side = min(width, height) if crop is None else crop[2] - crop[0]
+    return next((part for part in (8, 4, 2) if side >= _SPARE * part * image_size), 1)
 
 
-def _upright(picture):
-    """The picture as it was seen. `ImageOps.exif_transpose` fails where other metadata than the orientation is odd."""
+def _orientation(picture):
+    """EXIF's, 1 where upright. `ImageOps.exif_transpose` fails where other metadata than the orientation is odd."""
     try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged metadata says nothing against the pixels
-        return picture
-    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+        return 1
 
 
 def _opaque(picture):
@@ -138,9 +152,9 @@ def _opaque(picture):
     return picture.convert("L" if grey else "RGB")
 
 
-def _box(picture, image_size, crop):
-    """The part of the picture to be used, in its pixels: `crop`, or the central square."""
-    width, height = picture.size
+def _box(size, image_size, crop):
+    """The part of a picture to be used, in its pixels: `crop`, or the central square."""
+    width, height = size
     if crop is None:
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2

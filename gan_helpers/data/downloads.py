@@ -1,7 +1,7 @@
 """Fetches files: resumed, checked, from one of several addresses, and never half-made under their final name.
 
-Plain urllib: of the libraries, pooch checks digests but begins anew after every break, and those that resume
-(huggingface_hub, kagglehub) speak to one site.
+Plain urllib: of the libraries, pooch checks digests but begins anew after every break, kagglehub resumes but speaks to
+one site, and huggingface_hub does since its version 2 neither.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class _Refused(Exception):
     """An address that gives nothing of use, however often it is asked."""
 
 
-def download(addresses, file, *, checksum=None, name=None, progress=None):
+def download(addresses, file, *, checksum=None, name=None, progress=None, token=None):
     """Downloads a file from the first of several addresses that gives it whole.
 
     What has come is kept beside it, as `FILE.part`, when a download breaks off: the next try, now or in another week,
@@ -48,6 +48,8 @@ def download(addresses, file, *, checksum=None, name=None, progress=None):
         name: what it is, for messages and the progress bar. Defaults to the file's name.
         progress: function that is called with the bytes that have come so far and the total (`None` where unknown).
             Defaults to a progress bar.
+        token: what the addresses' server knows you by; it is not passed on to where that server sends one. Defaults to
+            `None`.
 
     Returns:
         The file, a `pathlib.Path`.
@@ -73,7 +75,7 @@ def download(addresses, file, *, checksum=None, name=None, progress=None):
             for address in (address for address in addresses if address not in refused):
                 try:
                     if not (checksum and part.exists() and is_right(part, checksum)):
-                        _fetch(address, part, checksum, show)
+                        _fetch(address, part, checksum, show, token)
                     os.replace(part, file)
                     _about(part).unlink(missing_ok=True)
                     return file
@@ -89,7 +91,7 @@ def download(addresses, file, *, checksum=None, name=None, progress=None):
     raise ValueError(f"expected {name} from {_hosts(addresses)}; received nothing whole ({reasons}){kept}; try later")
 
 
-def _fetch(address, part, checksum, show):
+def _fetch(address, part, checksum, show, token):
     """One try: what is missing of the part is asked for, and the whole is checked."""
     about = _read_about(part)
     begin = part.stat().st_size if part.exists() else 0
@@ -99,8 +101,11 @@ def _fetch(address, part, checksum, show):
         headers["Range"] = f"bytes={begin}-"
         if same:
             headers["If-Range"] = about["validator"]
+    request = urllib.request.Request(address, headers=headers)
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             resumed = answer.status == 206
             if resumed and not _fits(answer, begin, about if same else {}):
                 _forget(part)

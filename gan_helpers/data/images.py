@@ -8,8 +8,9 @@ import re
 import shutil
 import time
 import warnings
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from gan_helpers.data.decoding import load_image, or_reason, printable
 from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.locks import alone
 from gan_helpers.data.sources import cache_folder, fetch_faces, find_faces, source_of
+from gan_helpers.data.workers import decoders
 
-_CACHE_VERSION = 2  # raise when decoding or drawing changes, so that old caches are made anew
+_CACHE_VERSION = 3  # raise when decoding or drawing changes, so that old caches are made anew
 _CHUNK = 256  # pictures in memory at a time while preparing, fewer where they are large
 _CHUNK_BYTES = 2**26
 _JOURNAL = "finished.jsonl"
-_MOST_THREADS = 16
+_MOST_AT_ONCE = 16  # processes or threads
+_MUCH = 2**24  # bytes of picture files, from which on processes are started
 _ABANDONED_SECONDS = 7 * 24 * 3600  # a preparing that was stopped and not gone on with for so long is deleted
 
 
@@ -93,7 +96,7 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
 
     Args:
         data: path of a folder of pictures or of an archive of them, name of a source (`"congress"`, `"lfw"`,
-            `"celeba"`; see `fetch_faces`), or `"drawn"` for `draw_faces`.
+            `"celeba"`, `"hf:OWNER/NAME"`; see `fetch_faces`), or `"drawn"` for `draw_faces`.
         image_size: side of the prepared pictures, in pixels. Defaults to `64`.
         crop: `(left, top, right, bottom)` in pixels of each picture, for aligned sets such as CelebA's;
             `None` (default) cuts the source's own box where it has one, or else the central square. A box that is
@@ -141,7 +144,8 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     name = re.sub(r"[^\w.-]", "_", source.name) or "root"
     cut = (crop, *cut_version()) if crop == "faces" else crop
     folder = root / f"{name[:40]}-{image_size}px-{_key(str(source), image_size, cut, stats)}"
-    chunks = functools.partial(_decoded_chunks, paths, Path(data), image_size, crop)
+    size = sum(look[0] or 0 for _, *look in stats)
+    chunks = functools.partial(_decoded_chunks, paths, Path(data), image_size, crop, size)
     prepared = _open_or_make(folder, image_size, len(paths), chunks)
     files = _file_of_each([file for file, *_ in stats], prepared)
     prepared = replace(prepared, source=name, crop=crop, files=files)
@@ -203,19 +207,14 @@ def _drawn_chunks(count, image_size, seed, start):
         yield draw_faces(size, image_size, seed=seed, start=first)[0], {}, size
 
 
-def _decoded_chunks(paths, folder, image_size, crop, start):
-    def load(path):
-        loaded = or_reason(load_image, path, image_size, crop)
-        return loaded if isinstance(loaded, str) else [loaded]
-
+def _decoded_chunks(paths, folder, image_size, crop, size, start):
     length = min(_chunk_length(image_size), LOOKS) if crop == "faces" else _chunk_length(image_size)
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
-        for first in range(start, len(paths), length):
-            some = paths[first : first + length]
-            # Pillow's remarks on odd metadata do not concern the pixels. Outside the threads, which share the filters.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                loaded = cut_faces(some, image_size, pool.map) if crop == "faces" else list(pool.map(load, some))
+    chunks = [paths[first : first + length] for first in range(start, len(paths), length)]
+    with _loading(image_size, crop, size) as load, ThreadPoolExecutor(1) as ahead:
+        later = deque(ahead.submit(load, some) for some in chunks[:1])
+        for number, some in enumerate(chunks):
+            loaded = later.popleft().result()
+            later += [ahead.submit(load, following) for following in chunks[number + 1 : number + 2]]
             good, rows = [], {"skipped": [], "several": []}
             for path, pictures in zip(some, loaded, strict=True):
                 name = printable(path.relative_to(folder).as_posix())
@@ -226,6 +225,30 @@ def _decoded_chunks(paths, folder, image_size, crop, start):
                 if len(pictures) > 1:
                     rows["several"].append((name, len(pictures)))
             yield np.asarray(good, np.uint8), rows, len(some)
+
+
+@contextmanager
+def _loading(image_size, crop, size):
+    """A function of a list of paths that returns lists of pictures, or reasons: in processes where there is much to do,
+    in threads where starting those would take longer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def load(path):
+        return or_reason(load_image, path, image_size, crop)
+
+    def in_lists(loaded):
+        return [one if isinstance(one, str) else [one] for one in loaded]
+
+    if crop != "faces" and cores > 1 and size >= _MUCH:
+        with decoders(min(_MOST_AT_ONCE, cores), image_size, crop) as decode:
+            yield lambda some: in_lists(decode(some))
+        return
+    with ThreadPoolExecutor(min(_MOST_AT_ONCE, cores)) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata do not concern the pixels
+        if crop == "faces":
+            yield lambda some: cut_faces(some, image_size, pool.map)
+        else:
+            yield lambda some: in_lists(pool.map(load, some))
 
 
 def _open_or_make(folder, image_size, total, chunks):

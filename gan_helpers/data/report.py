@@ -147,7 +147,7 @@ class DataReport:
         rows = [(title, [images[number][None] for number in numbers[:COLUMNS]]) for title, numbers in rows]
         if self.duplicates:
             pictures = sum(map(len, self.duplicates))
-            title = f"Near-duplicates: {pictures:,} pictures in {len(self.duplicates):,} groups"
+            title = f"Near-duplicates: {pictures:,} pictures in {_groups(len(self.duplicates))}"
             for packed in _packed(self.duplicates):
                 rows.append((title, [images[group] for group in packed]))
                 title = ""
@@ -350,6 +350,10 @@ def _share(names, count):
     return {"count": len(names), "share": round(len(names) / count, 4), "files": names.tolist()}
 
 
+def _groups(count):
+    return f"{count:,} group{'s' * (count != 1)}"
+
+
 def _packed(groups):
     """Groups row by row, as many as fit; of a large one its first few."""
     rows, room = [], 0
@@ -391,7 +395,7 @@ def _lines(found):
         yield name, f"{some['count']:,} ({some['share']:.1%}): {meaning}"
     if twice := found["duplicates"]:
         mirrored = f", {twice['mirrored']:,} of them mirrored" if twice["mirrored"] else ""
-        yield "near-duplicates", f"{twice['groups']:,} groups of {twice['pictures']:,} pictures{mirrored}"
+        yield "near-duplicates", f"{_groups(twice['groups'])} of {twice['pictures']:,} pictures{mirrored}"
         for files in twice["files"][:5]:
             yield "", " = ".join(files[:3]) + (f" = {len(files) - 3:,} more" if len(files) > 3 else "")
     if found["attributes"]:

@@ -1,5 +1,6 @@
 """Where faces come from: a folder, an archive, or a collection that is fetched by its name."""
 
+import functools
 import hashlib
 import os
 import re
@@ -10,13 +11,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gan_helpers.data.archives import finish_folder, unpack
-from gan_helpers.data.catalogue import SOURCES, picture_folder
+from gan_helpers.data.catalogue import PICTURE_SUFFIXES, SOURCES, picture_folder
+from gan_helpers.data.hub import hub_source, unpack_copy
 from gan_helpers.data.locks import alone
-
-PICTURE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"),
-    *(".heic", ".heif"),  # Pillow reads these only with help, but whoever has them must hear of it
-)
 
 
 def fetch_faces(data, *, agree=False, cache=None):
@@ -28,8 +25,9 @@ def fetch_faces(data, *, agree=False, cache=None):
 
     Args:
         data: name of a source (a key of `SOURCES`); `"NAME:PATH"` for a copy of that source that you have, a folder or
-            an archive; or the path of a folder or of a zip or tar archive. A folder that has a source's name is meant
-            by `"./NAME"`, or by a `pathlib.Path`.
+            an archive; `"hf:OWNER/NAME"` for a dataset of Hugging Face, with `":SPLIT"` and `":COLUMN"` after it where
+            there are several, or `"hf:./PATH"` for a copy of one; or the path of a folder or of a zip or tar archive. A
+            folder that has a source's name is meant by `"./NAME"`, or by a `pathlib.Path`.
         agree: whether you accept the licence of a source that binds you to it (CelebA: non-commercial research only).
             Without it nothing of such a source is downloaded. Defaults to `False`.
         cache: folder of all caches. Defaults to `$GAN_FACES_CACHE`, else `~/.cache/gan_helpers`.
@@ -45,9 +43,15 @@ def fetch_faces(data, *, agree=False, cache=None):
         'A000014.jpg'
     """
     root = Path(cache or cache_folder())
+    if isinstance(data, str) and data.startswith("hf:"):
+        return _fetch_from_hub(data, agree, root)
     source, copy = _named(data)
     if source and not copy:
-        return _fetch_named(data, SOURCES[data], agree, root / "sources")
+        where = root / "sources"
+        with alone(where / f".{source}.lock", f"fetching {SOURCES[source].title}"):
+            return _fetch_once(
+                f"{source}:PATH", where / source, lambda: SOURCES[source], agree, where / f".fetching-{source}"
+            )
     path = Path(copy or data)
     if source:
         _say(f"{SOURCES[source].title}; licence: {SOURCES[source].licence}")
@@ -56,7 +60,8 @@ def fetch_faces(data, *, agree=False, cache=None):
     elif not path.exists():
         raise ValueError(
             f"expected a folder of pictures at '{path}'; received nothing; check the path, or give a zip or tar "
-            f"archive, or one of the names {', '.join(SOURCES)}, or 'drawn' for faces that need no download"
+            f"archive, or one of the names {', '.join(SOURCES)}, or hf:OWNER/NAME, or 'drawn' for faces that need no "
+            "download"
         )
     return picture_folder(path) if source else path
 
@@ -79,6 +84,10 @@ def describe_sources():
         ]
     lines += ["FOLDER or ARCHIVE: pictures of your own, in a folder, a zip or a tar (.gz, .bz2, .xz) archive"]
     lines += ["NAME:PATH: a copy of one of the named that you have, as a folder or an archive"]
+    lines += [
+        "hf:OWNER/NAME: a dataset of Hugging Face (pip install 'gan_helpers[huggingface]'); its card says its licence",
+        "    hf:OWNER/NAME:SPLIT or hf:OWNER/NAME:SPLIT:COLUMN: one part, one column; hf:./FOLDER: a copy you have",
+    ]
     return "\n".join(lines)
 
 
@@ -162,44 +171,92 @@ def _named(data):
     return name, path or None
 
 
-def _fetch_named(name, source, agree, root):
-    folder, pointer, working = root / name, root / f"{name}.path", root / f".fetching-{name}"
-    with alone(root / f".{name}.lock", f"fetching {source.title}"):
-        if folder.is_dir():
-            shutil.rmtree(working, ignore_errors=True)  # what a kill left at the very end
-            return folder
-        if pointer.exists() and Path(pointer.read_text(encoding="utf-8")).is_dir():
-            return Path(pointer.read_text(encoding="utf-8"))
+def _fetch_from_hub(data, agree, root):
+    """The folder of a dataset of the Hub, or of a copy of one; of several parts each has its own."""
+    where, part, column = _hub_words(data)
+    if where.startswith((".", "/", "~", "\\")) or ":" in where:
+        return _copy_of_dataset(Path(where).expanduser(), part, column, root / "archives")
+    words = [re.sub(r"[^\w.-]", "-", word) for word in ("hf", *where.split("/"), part or "") if word]
+    files = "--".join(words)  # which serve several columns
+    folder = root / "sources" / "--".join([*words, *([re.sub(r"[^\w.-]", "-", column)] if column else [])])
+    with alone(folder.with_name(f".{files}.lock"), f"fetching {where}"):
+        look_up = functools.partial(hub_source, where, part, column)
+        return _fetch_once("hf:./FOLDER", folder, look_up, agree, folder.with_name(f".fetching-{files}"))
+
+
+def _hub_words(data):
+    """Dataset or path, part and column of `"hf:OWNER/NAME:PART:COLUMN"`; the latter two may be missing, so `None`."""
+    found = re.fullmatch(r"hf:((?:[A-Za-z]:[\\/])?[^:]+)(?::([^:]+))?(?::([^:]+))?", data)
+    if not found or not (re.search(r"[\\/]", found[1]) or found[1] == "."):
+        raise ValueError(
+            "expected a dataset of Hugging Face as hf:OWNER/NAME, hf:OWNER/NAME:SPLIT or hf:OWNER/NAME:SPLIT:COLUMN, "
+            f"or a copy of one as hf:./FOLDER; received {data!r}; the name stands at the top of the dataset's page"
+        )
+    return found.groups()
+
+
+def _copy_of_dataset(folder, part, column, root):
+    if not folder.is_dir():
+        raise ValueError(
+            f"expected a folder with the files of a dataset at '{folder}'; received nothing; check the path, or give "
+            "hf:OWNER/NAME to download it"
+        )
+    stats = sorted(
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _walk(folder)[0] if path.is_file()
+    )
+    key = _digest(part, column, stats)
+    with alone(root / f".{key}.lock", f"unpacking {folder.name}"):
+        made = root / key / (folder.resolve().name or "dataset")
+        aside = made.with_name(f".unpacking-{made.name}")
+        if not made.exists():
+            shutil.rmtree(aside, ignore_errors=True)  # what a kill left
+            if unpack_copy(folder, aside, part, column) is None:
+                return folder
+            finish_folder(aside, made)
+    return made
+
+
+def _fetch_once(copy, folder, look_up, agree, working):
+    """What a source gives, under its final name when all of it has come; the caller holds its lock. `copy` is how a
+    copy of it is given."""
+    pointer = folder.with_name(f"{folder.name}.path")
+    if folder.is_dir():
+        shutil.rmtree(working, ignore_errors=True)  # what a kill left at the very end
+        return folder
+    if pointer.exists() and Path(pointer.read_text(encoding="utf-8")).is_dir():
+        return Path(pointer.read_text(encoding="utf-8"))
+    try:
+        source = look_up()
         if source.must_agree and not agree:
             raise ValueError(
                 f"expected your agreement before {source.title} is downloaded; received none; its licence: "
                 f"{source.licence}; it shows {source.people}; {source.cost}; if you agree, add --agree on the command "
-                "line, or agree=True in Python; 'congress' and 'drawn' ask for nothing"
+                "line, or agree=True in Python"
             )
-        _say(f"{source.title}: {source.pictures}; {source.people}\nlicence: {source.licence}\nfetching {source.cost}")
+        _say(f"{source.title}: {source.pictures}; {source.people}\nlicence: {source.licence}")
+        _say(f"fetching {source.cost}")
         working.mkdir(parents=True, exist_ok=True)
-        try:
-            made = source.fetch(working)
-        except ValueError as error:
-            raise ValueError(
-                f"{error}; or give a copy that you have, as '{name}:PATH'; or use 'drawn', which needs no network"
-            ) from error
-        find_faces(made)  # says what is there instead, if it is something else
-        if working in made.parents:
-            finish_folder(made, folder)
-        else:  # it stays where another program keeps it
-            aside = pointer.with_suffix(".writing")
-            aside.write_text(str(made.absolute()), encoding="utf-8")
-            os.replace(aside, pointer)
-            folder = made
-        shutil.rmtree(working, ignore_errors=True)
+        made = source.fetch(working)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; or give a copy that you have, as '{copy}'; or use 'drawn', which needs no network"
+        ) from error
+    find_faces(made)  # says what is there instead, if it is something else
+    if working in made.parents:
+        finish_folder(made, folder)
+    else:  # it stays where another program keeps it
+        aside = pointer.with_suffix(".writing")
+        aside.write_text(str(made.absolute()), encoding="utf-8")
+        os.replace(aside, pointer)
+        folder = made
+    shutil.rmtree(working, ignore_errors=True)
     return folder
 
 
 def _unpacked(archive, root):
     """The folder of an archive's files; another archive of the same name has another one."""
     stat = archive.stat()
-    key = hashlib.sha256(repr((str(archive.resolve()), stat.st_size, stat.st_mtime_ns)).encode()).hexdigest()[:12]
+    key = _digest(str(archive.resolve()), stat.st_size, stat.st_mtime_ns)
     name = re.sub(r"(\.tar)?\.\w+$", "", archive.name) or "archive"
     folder = root / key / name
     with alone(root / f".{key}.lock", f"unpacking {archive.name}"):
@@ -211,6 +268,10 @@ def _unpacked(archive, root):
                 shutil.rmtree(root / key)
                 raise ValueError(str(error).replace(str(folder), str(archive))) from error
     return folder
+
+
+def _digest(*parts):
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def _say(text):

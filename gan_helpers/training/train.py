@@ -101,7 +101,7 @@ def train(
     """Trains a GAN on faces and keeps everything in the folder of a run; called again, it goes on.
 
     Args:
-        data: a folder or an archive of pictures, the name of a source (`"congress"`, `"lfw"`, `"celeba"`), `"drawn"`
+        data: a folder or an archive of pictures, the name of a source (see `fetch_faces`), `"drawn"`
             (default), or `PreparedImages`.
         output: folder of the run. Defaults to `runs/` and a name made of data, size, recipe and seed.
         image_size: side of the faces, 32, 64, 128 or 256 pixels; that of `PreparedImages`, where given. Defaults to
