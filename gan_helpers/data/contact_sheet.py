@@ -35,7 +35,7 @@ def contact_sheet(rows):
     height, width = sheet.shape[:2]
     # Pixel for pixel; the hundredth keeps what division leaves below a whole number from costing a row.
     figure = Figure(figsize=((width + 0.01) / _DPI, (height + 0.01) / _DPI), dpi=_DPI)
-    axes = figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_axes((0, 0, width / (width + 0.01), height / (height + 0.01)))
     axes.imshow(sheet, aspect="auto", interpolation="nearest")
     axes.axis("off")
     for top, (title, _) in zip(tops, rows, strict=True):
