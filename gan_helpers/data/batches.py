@@ -22,7 +22,7 @@ def steps_per_epoch(count, batch_size):
     return count // batch_size
 
 
-def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labels=None):
+def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labels=None, parts=1, part=0):
     """Batches for training, without end.
 
     Which pictures stand in the batch of a step, in which order, and which of them are mirrored, is a function of
@@ -38,13 +38,16 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labe
         flip: mirror half of the pictures left to right; faces stay faces. Defaults to `True`.
         labels: `Labels` of the pictures, a row each, for a GAN with attributes. Of mirrored pictures those that have a
             left and a right change their sign. Defaults to `None`.
+        parts: workers that share each batch, each reading its own slice of it. Defaults to `1`.
+        part: which slice this is, from 0. Defaults to `0`.
 
     Returns:
-        `tf.data.Dataset` of float32 `(batch_size, height, width, 3)` in [-1, 1]; with labels, of pairs of that and
-        float32 `(batch_size, n)`, NaN where unknown.
+        `tf.data.Dataset` of float32 `(batch_size / parts, height, width, 3)` in [-1, 1]; with labels, of pairs of that
+        and float32 `(batch_size / parts, n)`, NaN where unknown.
 
     Raises:
-        ValueError: fewer pictures than a batch, pictures of another shape or type, or labels of more or fewer pictures.
+        ValueError: fewer pictures than a batch, pictures of another shape or type, labels of more or fewer pictures,
+            or a batch that the parts cannot share evenly.
 
     Example:
         >>> batch = next(iter(face_batches(images, 64)))
@@ -61,7 +64,13 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labe
             f"expected a row of labels for each of {len(images)} pictures; received {len(labels.values)}; "
             "make them with labels_of(prepared, names)"
         )
+    if not 0 <= part < parts or batch_size % parts:
+        raise ValueError(
+            f"expected a batch that its parts share evenly, and a part below their number; received {batch_size} "
+            f"pictures, {parts} parts, part {part}; make the batch a multiple of the parts"
+        )
     steps = steps_per_epoch(len(images), batch_size)
+    first, own = part * batch_size // parts, batch_size // parts
     if labels is not None:
         table = tf.constant(labels.values)
         turned = tf.constant([-1.0 if one.mirrored else 1.0 for one in labels.attributes])
@@ -71,13 +80,13 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labe
 
     def pick(step):
         epoch, step_of_epoch = step // steps, step % steps
-        positions = step_of_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
+        positions = step_of_epoch * batch_size + tf.range(first, first + own, dtype=tf.int64)
         order = tf.stack([seed, epoch])
         picked = tf.random.experimental.index_shuffle(positions, order, last)
         mirrored = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([seed, step])) < (0.5 if flip else 0.0)
-        mirrored = mirrored[:, 0, 0, 0]
+        mirrored = mirrored[first : first + own, 0, 0, 0]  # drawn for all parts, so that none repeats another
         batch = tf.numpy_function(rows, [picked, mirrored], tf.uint8, stateful=False)
-        batch = tf.ensure_shape(batch, (batch_size, *images.shape[1:]))
+        batch = tf.ensure_shape(batch, (own, *images.shape[1:]))
         batch = tf.cast(batch, tf.float32) / 127.5 - 1.0
         if labels is None:
             return batch

@@ -6,8 +6,10 @@ import keras
 import tensorflow as tf
 
 from gan_helpers.models.layers import SpectralConv2D
+from gan_helpers.training.replicas import mean_over_replicas, replica_count
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_HELD = {}  # networks that are in float32 for a while: the precision of their layers, once for each who holds them
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -16,18 +18,36 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Same weights, in the same order, and the same numbers up to rounding; other than Keras' layer it needs TensorFlow.
     Second derivatives, which a gradient penalty takes, are whole; Keras' leave out how the mean moves the variance.
     Inputs that are not `(batch, height, width, channels)`, inference, and a frozen layer are left to Keras' layer.
+
+    With `synchronized=True`, as Keras calls it, replicas of a step share their statistics: those of the global batch.
     """
 
     def call(self, inputs, training=None, mask=None):
         if not training or not self.trainable or len(inputs.shape) != 4 or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         scale, offset = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
+        if self.synchronized and replica_count() > 1:
+            return self._of_all_replicas(inputs, scale, offset)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, scale, offset, epsilon=self.epsilon)[:3]
         # The kernel gives the unbiased variance; Keras keeps the biased one.
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
-        for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance * (count - 1) / count)):
-            moving.assign(moving * self.momentum + current * (1 - self.momentum))
+        self._move(mean, variance * (count - 1) / count)
         return outputs
+
+    def _of_all_replicas(self, inputs, scale, offset):
+        """One exchange of sums of values and squares, around a mean of before, so that few digits cancel."""
+        around = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))
+        moved = tf.cast(inputs, tf.float32) - around
+        sums = tf.stack([tf.reduce_mean(moved, (0, 1, 2)), tf.reduce_mean(tf.square(moved), (0, 1, 2))])
+        mean, square = tf.unstack(mean_over_replicas(sums))
+        variance = square - tf.square(mean)
+        outputs = tf.nn.batch_normalization(moved, mean, variance, offset, scale, self.epsilon)
+        self._move(mean + around, variance)
+        return tf.cast(outputs, inputs.dtype)
+
+    def _move(self, mean, variance):
+        for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + current * (1 - self.momentum))
 
 
 @tf.custom_gradient
@@ -140,13 +160,15 @@ FUSED = {
 }
 
 
-def for_training(network, precision="float32"):
+def for_training(network, precision="float32", synchronised=False):
     """A copy of a network that trains faster: fused layers, and 16-bit arithmetic when asked.
 
     Args:
         network: a `keras.Model` of `generator_model` or `discriminator_model`.
         precision: `"float32"` (default), `"mixed_bfloat16"` or `"mixed_float16"`. With the latter two, layers compute
             with 16 bits; weights stay float32, and so does the last layer, so that images and logits keep their digits.
+        synchronised: batch normalisation over the global batch of all replicas of `tf.distribute`, not each replica's
+            part of it. Costs an exchange a layer and pass. Defaults to `False`.
 
     Returns:
         A `keras.Model` with the same weights in the same order; `stock_copy` turns it back.
@@ -162,7 +184,10 @@ def for_training(network, precision="float32"):
 
     def rebuild(layer):
         kind = FUSED.get(type(layer), type(layer))
-        return kind.from_config(layer.get_config() | {"dtype": "float32" if layer.name == last else precision})
+        changes = {"dtype": "float32" if layer.name == last else precision}
+        if kind is FusedBatchNormalization:
+            changes["synchronized"] = synchronised
+        return kind.from_config(layer.get_config() | changes)
 
     return _rebuilt(network, rebuild)
 
@@ -178,22 +203,32 @@ def stock_copy(network):
 
     def rebuild(layer):
         kind = stock.get(type(layer), type(layer))
-        return kind.from_config(layer.get_config() | {"dtype": "float32"})
+        changes = {"dtype": "float32"}
+        if isinstance(layer, FusedBatchNormalization):
+            changes["synchronized"] = False
+        return kind.from_config(layer.get_config() | changes)
 
     return _rebuilt(network, rebuild)
 
 
 @contextlib.contextmanager
 def in_float32(network):
-    """Within it the network computes in float32, whatever its precision: a penalty's second derivatives need it."""
-    policies = [(layer, layer.dtype_policy) for layer in network.layers]
-    for layer, _ in policies:
+    """Within it the network computes in float32, whatever its precision: a penalty's second derivatives need it.
+
+    Threads that trace replicas may be within it at once; the last one to leave gives layers their precision back.
+    """
+    held = _HELD.setdefault(id(network), [])
+    held.append([(layer, layer.dtype_policy) for layer in network.layers])
+    for layer in network.layers:
         layer.dtype_policy = "float32"
     try:
         yield
     finally:
-        for layer, policy in policies:
-            layer.dtype_policy = policy
+        policies = held.pop()  # in the end those of who came first
+        if not held:
+            del _HELD[id(network)]
+            for layer, policy in policies:
+                layer.dtype_policy = policy
 
 
 def _rebuilt(network, rebuild):

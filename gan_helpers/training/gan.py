@@ -17,6 +17,15 @@ from gan_helpers.models.losses import (
     scores,
 )
 from gan_helpers.training.fused import FusedAdam, in_float32, stock_copy
+from gan_helpers.training.replicas import (
+    apply_mean,
+    drawn,
+    in_step,
+    mean_over_replicas,
+    neighbours,
+    replica_count,
+    results_of_all,
+)
 
 SIGNALS = ("d_loss", "g_loss", "real_score", "fake_score", "d_gradient_norm", "g_gradient_norm") + (
     "real_low", "real_high", "fake_low", "fake_high")  # fmt: skip
@@ -197,7 +206,8 @@ class GAN(keras.Model):
                 "expected two optimizers; received the same object twice; "
                 "make one for each network, since an optimizer keeps slots for its own weights"
             )
-        arguments.setdefault("jit_compile", bool(tf.config.list_physical_devices("GPU")))
+        one = not tf.distribute.has_strategy()  # XLA compiles no exchange between replicas
+        arguments.setdefault("jit_compile", one and bool(tf.config.list_physical_devices("GPU")))
         super().compile(**arguments)
         self.g_optimizer = g_optimizer or FusedAdam(2e-4, beta_1=0.5)
         self.d_optimizer = d_optimizer or FusedAdam(2e-4, beta_1=0.5)
@@ -269,6 +279,7 @@ class GAN(keras.Model):
         else:
             results = self.train_discriminator(real_images, attributes)
             results |= self.train_generator(tf.shape(real_images)[0])
+        results = results_of_all(results)
         for mean in self.means:
             mean.update_state(results[mean.name])
         self._watch(results)
@@ -355,7 +366,7 @@ class GAN(keras.Model):
             goal = self.d_optimizer.scale_loss(d_loss)
         weights = self.discriminator.trainable_variables
         gradients = tape.gradient(goal, weights)
-        self.d_optimizer.apply(gradients, weights)
+        gradients = apply_mean(self.d_optimizer, gradients, weights)
         real_scores, fake_scores = scores(self.loss_name, real_logits, fake_logits)
         if self.adaptive:
             self._adapt(real_scores)
@@ -370,22 +381,22 @@ class GAN(keras.Model):
 
     def _learn_to_pass(self, gradients, batch_size):
         """The generator's update, and its average's."""
-        self.g_optimizer.apply(gradients, self.generator.trainable_variables)
+        gradients = apply_mean(self.g_optimizer, gradients, self.generator.trainable_variables)
         self.g_updates.assign_add(1)
-        self._update_average(batch_size)
+        self._update_average(batch_size * replica_count())
         return {} if self.signals is None else {"g_gradient_norm": _norm(gradients, self.g_optimizer)}
 
     def _mismatched(self, real_images, attributes, fake_logits):
         """Logits of real images with their neighbours' attributes; of fake ones where those are known to be no others.
 
         Both parts of the loss are then means over as many images, whatever the loss is."""
-        others = tf.roll(attributes, 1, axis=0)
+        others = neighbours(attributes)
         differ = tf.reduce_any(tf.abs(attributes - others) > 0, axis=1, keepdims=True)  # NaN is no difference
         return tf.where(differ, self._discriminate(real_images, "real", _known(others)), fake_logits)
 
     def _discriminate(self, images, part, attributes=None):
         if self.augmentation:
-            uniforms = tf.random.stateless_uniform((tf.shape(images)[0], WIDTH), self._seed(part))
+            uniforms = drawn(tf.random.stateless_uniform, (tf.shape(images)[0], WIDTH), self._seed(part))
             probability = tf.convert_to_tensor(self.adaptive[0]) if self.adaptive else 1.0
             images = augment(images, uniforms, self.augmentation, probability)
         return self.discriminator(_inputs(images, attributes), training=True)
@@ -393,9 +404,10 @@ class GAN(keras.Model):
     def _adapt(self, real_scores):
         """Augments more often while the discriminator is surer of real images than the target, else less often."""
         strength, real_sign = self.adaptive
-        sign = tf.reduce_mean(tf.sign(tf.cast(real_scores, tf.float32) - 0.5))
+        sign = mean_over_replicas(tf.reduce_mean(tf.sign(tf.cast(real_scores, tf.float32) - 0.5)))
         real_sign.assign(tf.where(self.d_updates > 0, 0.9 * real_sign + 0.1 * sign, sign))
-        move = tf.sign(real_sign - self.augmentation_target) * tf.cast(tf.shape(real_scores)[0], tf.float32) / 500_000
+        batch_size = tf.cast(tf.shape(real_scores)[0] * replica_count(), tf.float32)
+        move = tf.sign(real_sign - self.augmentation_target) * batch_size / 500_000
         strength.assign(tf.clip_by_value(strength + move, 0.0, 0.8))  # beyond 0.8 what is augmented leaks into samples
 
     def _penalty(self, real_images, fake_images, known=None, wanted=None):
@@ -404,7 +416,10 @@ class GAN(keras.Model):
             return 0.0
         given = real_images, fake_images, known, wanted
         if self.penalty_every == 1:
-            return self._penalty_now(*given)
+            in_step()  # within, layers have another precision
+            penalty = self._penalty_now(*given)
+            in_step()
+            return penalty
         due = tf.equal(tf.convert_to_tensor(self.d_updates) % self.penalty_every, 0)
         return tf.cond(due, lambda: self.penalty_every * self._penalty_now(*given), lambda: 0.0)
 
@@ -415,7 +430,8 @@ class GAN(keras.Model):
         if self.penalty_weights["r2_weight"]:
             total += self.penalty_weights["r2_weight"] * r2_penalty(self._slopes(fake_images, "fake", wanted))
         if self.penalty_weights["gradient_penalty_weight"]:
-            uniforms = tf.random.stateless_uniform((tf.shape(real_images)[0], 1, 1, 1), self._seed("real")[::-1])
+            shape = tf.shape(real_images)[0], 1, 1, 1
+            uniforms = drawn(tf.random.stateless_uniform, shape, self._seed("real")[::-1])
             between = interpolated(real_images, fake_images, uniforms)
             if known is not None:
                 known = interpolated(known, wanted, uniforms[:, :, 0, 0])
@@ -449,12 +465,13 @@ class GAN(keras.Model):
     def _drawn(self, half, updates, batch_size):
         """Latents of a half of this step, and the attributes beside them, `None` where there are none."""
         number = 2 * tf.convert_to_tensor(updates) + half
-        latents = tf.random.stateless_normal((batch_size, self.latent_dim), self._pair(self.seed, number))
+        latents = drawn(tf.random.stateless_normal, (batch_size, self.latent_dim), self._pair(self.seed, number))
         if self.labels is None:
             return latents, None
         # A seed counted down from the least, which no latents and, in a training's length, no augmentation have.
         seed, count = self._pair(tf.int64.min + self.seed, number), tf.shape(self._table, tf.int64)[0]
-        return latents, tf.gather(self._table, tf.random.stateless_uniform((batch_size,), seed, 0, count, tf.int64))
+        rows = drawn(tf.random.stateless_uniform, (batch_size,), seed, 0, count, tf.int64)
+        return latents, tf.gather(self._table, rows)
 
     def _pair(self, seed, number):
         return tf.stack([tf.constant(seed, tf.int64), number])

@@ -157,11 +157,13 @@ class Run:
         write_checkpoint(self.folder / "checkpoints" / "best.npz", gan, self._tables)
         self._save_generator(gan, self.folder / "best.keras")
 
-    def restore(self, gan):
+    def restore(self, gan, *, only_read=False):
         """Loads the newest checkpoint that is whole, and with it the history and timing of its moment.
 
         Args:
             gan: a compiled `GAN` built from the run's settings.
+            only_read: leave the tables in the folder as they are, for a worker that does not write the run. Defaults to
+                `False`.
 
         Returns:
             The step to go on from, an `int`; 0 for a new run.
@@ -176,7 +178,8 @@ class Run:
             except ValueError as error:
                 warnings.warn(f"checkpoint '{file}' is damaged and passed over ({error})", stacklevel=2)
                 continue
-            self._write_tables()
+            if not only_read:
+                self._write_tables()
             return gan.step
         signs = ("history.csv", "timing.csv", "generator.keras")
         if files or any((self.folder / name).exists() for name in signs):

@@ -24,11 +24,13 @@ from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import read_recipe
 from gan_helpers.training.bench import seconds_a_step
 from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, StopWhenBroken, StopWhenTold
+from gan_helpers.training.distribute import open_devices
 from gan_helpers.training.files import write_whole
 from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
 from gan_helpers.training.gan import GAN
 from gan_helpers.training.health import HealthMonitor
 from gan_helpers.training.precision import hardware_precision
+from gan_helpers.training.replicas import SharedLossScale
 from gan_helpers.training.runs import Run
 from gan_helpers.training.tensorboard import WriteTensorBoard
 from gan_helpers.training.working_copy import FlushWorkingCopy, fetch, flush_to
@@ -80,6 +82,8 @@ def train(
     precision="auto",
     steps_per_execution=None,
     deterministic=False,
+    distribute=None,
+    synchronised=False,
     sample_path=None,
     sample_every=1,
     checkpoint_seconds=120.0,
@@ -122,6 +126,11 @@ def train(
             down to a divisor of the epoch's steps. Defaults to `1`, on a GPU `10`.
         deterministic: TensorFlow's `enable_op_determinism`, so that a run that is stopped and gone on with ends in the
             same bits as one never stopped. Defaults to `False`.
+        distribute: `"mirrored"` trains on all GPUs of this machine together, which share each batch; `"multiworker"`
+            on those of several machines, see `open_devices`. Of several workers the first one alone writes; callbacks
+            run on all. Defaults to `None`, one device.
+        synchronised: normalise batches over all devices together, not each device's images by themselves. Defaults to
+            `False`.
         sample_path: where sample grids go, with `{epoch}` and perhaps `{batch}` (see `DrawSamples`). Defaults to
             `samples/epoch_{epoch}.png` in the run's folder.
         sample_every: epochs between sample grids. Defaults to `1`.
@@ -160,7 +169,11 @@ def train(
     named = recipe if isinstance(recipe, str) else "own"
     if isinstance(data, PreparedImages):
         image_size = data.images.shape[1]
-    recipe = _checked_recipe(recipe, image_size, attributes)
+    devices = open_devices(distribute)
+    recipe, gan = _checked_recipe(recipe, image_size, attributes)
+    devices.check(gan, recipe.batch_size)
+    if not devices.first:
+        report = _say_nothing
     if epochs is None and minutes is None:
         epochs = 30
     positive = {"epochs": epochs, "minutes": minutes, "sample_every": sample_every, "keep": keep}
@@ -181,7 +194,7 @@ def train(
     steps = steps_per_epoch(len(prepared.images), recipe.batch_size)
     goal = None if epochs is None else epochs * steps
     output = Path(output or Path("runs") / f"{prepared.source}-{image_size}px-{_file_name(named)}-seed{seed}")
-    working_copy = _working_copy(output, working_copy)
+    working_copy = _working_copy(output, working_copy) if devices.meeting is None else None
     if working_copy is not None and fetch(output, working_copy):
         report(f"copied {output} to {working_copy}")
     run = Run(working_copy or output, keep=keep)
@@ -198,8 +211,11 @@ def train(
     if labels is not None:
         described = [dataclasses.asdict(attribute) for attribute in labels.attributes]
         settings |= {"attributes": described, "labels": labels.fingerprint}
+    if devices.strategy is not None:
+        settings |= {"replicas": devices.replicas, "synchronised": synchronised}
     if recipe.final_learning_rate < 1:
         planned = made_with.get("planned_steps") or goal
+        devices.plan(planned, minutes)
         if not planned:
             report("measuring the speed, over whose steps the learning rates are to fall")
             planned = steps_in(minutes, recipe, prepared.images, precision, labels)
@@ -207,14 +223,20 @@ def train(
         settings["planned_steps"] = planned
         if goal and goal > planned:
             report(f"the learning rates fell until step {planned:,}, as planned, and stay low from there")
-    run.open(settings, _notes(prepared.source, named))
+    plan = {"epochs": epochs, "steps_per_execution": steps_per_execution, "deterministic": deterministic}
+    devices.open_run(run, settings, _notes(prepared.source, named), plan | {"health": health})
     stop = StopWhenTold(minutes)
     try:
         stop.listen()
-        gan = build_gan(recipe, image_size, seed, precision, settings.get("planned_steps"), labels)
-        start = run.restore(gan)
+        with devices.scope():
+            gan = build_gan(recipe, image_size, seed, precision, settings.get("planned_steps"), labels, synchronised)
+            if health:
+                gan.keep_signals()
+        start = devices.restore(run, gan)
         at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
         report(f"run: {output} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
+        if devices.strategy is not None:
+            report(f"on {devices}, each with {recipe.batch_size // devices.replicas} of {recipe.batch_size} images")
         directory, name = template or (run.samples, "epoch_{epoch}.png")
         latents = sample_latents(64, recipe.latent_dim, seed=seed)
         watchers = [
@@ -226,24 +248,28 @@ def train(
             SaveRun(run, steps, recipe.batch_size, checkpoint_seconds, best_by),
             stop,
         ]
-        if tensorboard:
+        if not devices.first:
+            watchers = [StopWhenBroken(), *callbacks, stop]
+        elif tensorboard:
             watchers.append(WriteTensorBoard(run.folder / "tensorboard", latents))
         if working_copy is not None:
             watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
         if goal is not None and start >= goal:
             report(f"it has its {epochs} epochs already; ask for more to train on")
-            run.save(gan)  # so that a generator that was damaged is there again
+            devices.first and run.save(gan)  # so that a generator that was damaged is there again
         else:
             per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
             stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed)
-            _fit(gan, stream, goal, steps, per_execution, watchers)
-        grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
-        write_whole(run.folder / "faces.png", lambda file: Image.fromarray(grid).save(file, "PNG"))
+            _fit(gan, devices.fit(gan), devices.stream(stream), goal, steps, per_execution, watchers)
+        if devices.first:
+            _draw_faces(gan, run.folder / "faces.png", seed)
+        devices.finish()
         if working_copy is not None:
             flush_to(working_copy, output)
     finally:
         stop.close()
         run.close()
+        devices.close()
     samples = Path(directory) if template else output / "samples"
     return Trained(gan, run, output, prepared, steps, stop.interrupted, output / "faces.png", samples)
 
@@ -263,7 +289,17 @@ def _batches(images, recipe, labels, **where):
     return face_batches(images, recipe.batch_size, flip=recipe.flip, labels=labels, **where)
 
 
-def _fit(gan, stream, goal, steps, per_execution, callbacks):
+def _draw_faces(gan, file, seed):
+    grid = generate_images(gan.averaged_generator, 64, seed=seed)
+    grid = image_grid(grid, scale=2 if grid.shape[1] < 64 else 1)
+    write_whole(file, lambda opened: Image.fromarray(grid).save(opened, "PNG"))
+
+
+def _say_nothing(line):
+    """What a worker reports that does not write: the first one says it."""
+
+
+def _fit(gan, fit, stream, goal, steps, per_execution, callbacks):
     """`fit` from any step on: first the rest of the epoch under way, then whole epochs."""
     per_execution = max(n for n in range(1, min(per_execution, steps) + 1) if steps % n == 0)
     whole = keras.callbacks.CallbackList(callbacks, model=gan)
@@ -276,7 +312,7 @@ def _fit(gan, stream, goal, steps, per_execution, callbacks):
             wanted = 1 if (steps - done) % per_execution else per_execution
             if gan.steps_per_execution != wanted:
                 gan.steps_per_execution, gan.train_function = wanted, None
-            gan.fit(
+            fit(
                 stream(start_step=gan.step),
                 initial_epoch=epoch,
                 epochs=last,
@@ -303,7 +339,9 @@ class _Within(keras.callbacks.Callback):
         self.on_train_batch_end = whole.on_train_batch_end
 
 
-def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None):
+def build_gan(
+    recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None, synchronised=False
+):
     """A compiled `GAN` of a `Recipe`, as `train` makes it.
 
     Args:
@@ -313,6 +351,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         precision: see `for_training`. Defaults to `"float32"`.
         planned_steps: length over which the learning rates fall. Defaults to `None`: they stay.
         labels: `Labels` of the data, for a conditional GAN. Defaults to `None`.
+        synchronised: see `for_training`. Defaults to `False`.
 
     Returns:
         A `GAN`.
@@ -335,8 +374,8 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         **shared, normalisation=recipe.d_normalisation, minibatch_std=recipe.minibatch_std
     )
     gan = GAN(
-        for_training(generator, precision),
-        for_training(discriminator, precision),
+        for_training(generator, precision, synchronised),
+        for_training(discriminator, precision, synchronised),
         seed=seed,
         averaging_half_life=recipe.averaging_half_life,
         augmentation=recipe.augmentation,
@@ -353,7 +392,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         if planned_steps:
             rate = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
         adam = FusedAdam(rate, beta_1=recipe.beta_1)
-        return keras.optimizers.LossScaleOptimizer(adam) if precision == "mixed_float16" else adam
+        return SharedLossScale(adam) if precision == "mixed_float16" else adam
 
     gan.compile(
         optimizer(recipe.g_learning_rate),
@@ -410,8 +449,8 @@ def _checked_recipe(recipe, image_size, attributes):
         recipe = read_recipe(recipe)
     # The narrowest networks, made and thrown away, refuse what makes no sense before anything is written.
     stand_in = Labels(tuple(map(Attribute, attributes)), np.zeros((1, len(attributes)), np.float32))
-    build_gan(dataclasses.replace(recipe, base_filters=1), image_size, labels=stand_in if attributes else None)
-    return recipe
+    narrow = dataclasses.replace(recipe, base_filters=1)
+    return recipe, build_gan(narrow, image_size, labels=stand_in if attributes else None)
 
 
 def _labels(data, prepared, attributes, table, fetching, report):
