@@ -129,6 +129,15 @@ def _parser():
         help="the same bits each time, and after a stop those of a run never stopped",
     )  # fmt: skip
     train.add_argument(
+        "--distribute", choices=("mirrored", "multiworker"),
+        help="train on all GPUs of this machine together, or on several machines: the same command on each, with "
+        "TF_CONFIG saying which is which and --output on a disk that they share (default: one device)",
+    )  # fmt: skip
+    train.add_argument(
+        "--synchronised", action="store_true",
+        help="with --distribute, normalise batches over all devices together (default: each device's images by themselves)",
+    )  # fmt: skip
+    train.add_argument(
         "--health", action=argparse.BooleanOptionalAction, default=True,
         help="watch over the training and name what goes wrong (default: on)",
     )  # fmt: skip
@@ -297,6 +306,11 @@ def _report(options):
 
 
 def _train(options):
+    distribute = options.distribute
+    if distribute == "multiworker":  # before the data, which may take one worker longer than another
+        from gan_helpers.training.meeting import Meeting
+
+        distribute = Meeting()
     # The data first: what is wrong with a folder is said at once, before TensorFlow takes its seconds to load.
     whole = _faces(options.data, None, options.image_size, options, options.count)
     prepared, unseen = whole, None
@@ -327,6 +341,8 @@ def _train(options):
         precision=options.precision,
         steps_per_execution=options.steps_per_execution,
         deterministic=options.deterministic,
+        distribute=distribute,
+        synchronised=options.synchronised,
         keep=options.keep,
         working_copy=options.working_copy,
         tensorboard=options.tensorboard,
@@ -340,6 +356,9 @@ def _train(options):
         report=_say,
     )
     run = trained.folder
+    if options.distribute == "multiworker" and distribute.index:
+        print(f"worker {distribute.index} is done at step {trained.gan.step}; worker 0 wrote {run}")
+        return
     again = "python -m gan_helpers " + " ".join(shlex.quote(word) for word in options.words)
     if trained.interrupted:
         print(f"stopped at step {trained.gan.step}, saved in {run}\nto go on: {again}")

@@ -23,15 +23,14 @@ EVERYTHING = {"augmentation": ("colour", "translation", "cutout"), "augmentation
 # Steps, precision, recipe. After a step in 16 bits, or with second derivatives through a normalised batch, rounding
 # grows by itself.
 CASES = {
-    "alternating": (20, "float32", BARE | {"mismatch_weight": 0.5}),
-    "penalties": (20, "float32", BARE | {"r1_weight": 1.0, "gradient_penalty_weight": 1.0, "penalty_every": 2}),
+    "alternating": (20, "float32", BARE | {"mismatch_weight": 0.5, "gradient_penalty_weight": 1.0, "penalty_every": 2}),
     "augmented": (20, "float32", BARE | EVERYTHING | {"d_normalisation": "spectral", "loss": "hinge"}),
     "synchronised": (20, "float32", {"simultaneous": True}),
     "synchronised penalty": (1, "float32", {"simultaneous": True, "r1_weight": 1.0}),
     "float16": (20, "mixed_float16", BARE | {"simultaneous": True}),
     "bfloat16": (1, "mixed_bfloat16", BARE | {"d_normalisation": "spectral", "r1_weight": 1.0}),
 }
-ON_ONE_MACHINE = ("penalties", "float16", "bfloat16")
+ON_ONE_MACHINE = ("synchronised penalty", "float16", "bfloat16")
 
 
 def labels():
@@ -76,7 +75,7 @@ def trained(name, devices, faces):
         for number, momentum in enumerate(getattr(optimizer, "inner_optimizer", optimizer).momentums):
             found[f"gradients/{side}/{number:03d}"] = momentum.numpy()
     if CASES[name][0] > 1:
-        if name == "penalties":
+        if name == "alternating":
             gan.steps_per_execution, gan.train_function = 19, None
         fit(stream(start_step=1), steps_per_epoch=19)
     found |= weights(gan, "after")

@@ -6,8 +6,8 @@ import functools
 import tensorflow as tf
 
 from gan_helpers.training.gan import has_layer
+from gan_helpers.training.loop import Loop
 from gan_helpers.training.meeting import Meeting
-from gan_helpers.training.replicas import mean_over_replicas
 
 KINDS = ("mirrored", "multiworker")
 GONE = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError
@@ -37,6 +37,7 @@ def open_devices(distribute=None):
         return Devices(tf.distribute.MirroredStrategy())
     if distribute == "multiworker" or isinstance(distribute, Meeting):
         meeting = Meeting() if distribute == "multiworker" else distribute
+        meeting.exchange(None, lambda _: None)  # TensorFlow waits for ever for one who has gone meanwhile
         try:
             return Devices(tf.distribute.MultiWorkerMirroredStrategy(), meeting)
         except RuntimeError as error:
@@ -64,7 +65,7 @@ class Devices:
         self.strategy, self.meeting = strategy, meeting
         self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         self.first = meeting is None or meeting.index == 0
-        self._wishes_to_stop, self._functions = False, {}
+        self._loop = None
 
     def check(self, gan, batch_size):
         """Refuses what several replicas cannot share.
@@ -201,7 +202,8 @@ class Devices:
         """`gan.fit`, or where Keras' `fit` fails, what does the same.
 
         Keras 3.15 fails with several workers, whose results it adds up as if they were batches
-        (https://github.com/keras-team/keras/issues/20585), and with several replicas in a loop of `steps_per_execution`.
+        (https://github.com/keras-team/keras/issues/20585), and with several replicas in its loop of several steps at
+        once (`steps_per_execution`).
 
         Args:
             gan: a `GAN` built within `scope`.
@@ -214,61 +216,15 @@ class Devices:
     def _fit(self, gan, stream, **arguments):
         if self.meeting is None and gan.steps_per_execution == 1:
             return gan.fit(stream, **arguments)
-        self._loop(gan, iter(stream), **arguments)
-
-    def _loop(self, gan, steps, *, initial_epoch, epochs, steps_per_epoch, callbacks, **_):
-        [callback] = callbacks
-        for epoch in range(initial_epoch, epochs):
-            gan.reset_metrics()
-            callback.on_epoch_begin(epoch)
-            for number in range(0, steps_per_epoch, gan.steps_per_execution):
-                callback.on_train_batch_begin(number)
-                logs = self._execute(gan, steps)
-                callback.on_train_batch_end(number + gan.steps_per_execution - 1, logs)
-                if self._stops(gan):
-                    break
-            callback.on_epoch_end(epoch, logs)
-            if gan.stop_training:
-                return
-
-    def _execute(self, gan, steps):
-        key = gan, gan.steps_per_execution
-        if key not in self._functions:
-            self._functions[key] = self._step_function(*key)
-        execute = self._functions[key]
+        if self._loop is None:
+            self._loop = Loop(self.strategy, gan)
         try:
-            logs, self._wished = execute(steps, tf.constant(float(self._wishes_to_stop)))
-            return {name: float(value) for name, value in logs.items()}
+            self._loop.run(iter(stream), **arguments)
         except GONE as error:
             raise ValueError(
-                f"expected {len(self.meeting.cluster.addresses)} workers to the end; received the loss of one after "
-                f"step {gan.step}; its own output says why; start all again with the same commands, and the run goes "
-                "on from its last checkpoint"
+                f"expected all workers to the end; received the loss of one after step {gan.step}; its own output says "
+                "why; start all again with the same commands, and the run goes on from its last checkpoint"
             ) from error
-
-    def _stops(self, gan):
-        """Whether all stop here: after the next step, once one of them wishes to. Else the others would wait for it."""
-        self._wishes_to_stop |= gan.stop_training
-        gan.stop_training = float(self._wished) > 0
-        return gan.stop_training
-
-    def _step_function(self, gan, count):
-        def here(results):
-            return tf.nest.map_structure(lambda one: self.strategy.experimental_local_results(one)[0], results)
-
-        @tf.autograph.experimental.do_not_convert
-        def step(batch):
-            return gan.train_step(batch)
-
-        @tf.function
-        def execute(steps, wish):
-            wished = self.strategy.run(lambda: mean_over_replicas(tf.identity(wish)))
-            results = self.strategy.run(step, args=(next(steps),))
-            for _ in tf.range(count - 1):
-                results = self.strategy.run(step, args=(next(steps),))
-            return here(results), here(wished)
-
-        return execute
 
     def finish(self):
         """Waits until all workers are done, so that none takes the end of another for a loss."""

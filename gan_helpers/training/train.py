@@ -339,9 +339,7 @@ class _Within(keras.callbacks.Callback):
         self.on_train_batch_end = whole.on_train_batch_end
 
 
-def build_gan(
-    recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None, synchronised=False
-):
+def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None, synchronised=False):
     """A compiled `GAN` of a `Recipe`, as `train` makes it.
 
     Args:
