@@ -305,12 +305,6 @@ def _train(options):
         start, stop, _ = slice(*options.slice).indices(len(whole.images))
         kept_back = max(whole.images[:start], whole.images[stop:], key=len)
         unseen = kept_back if len(kept_back) >= 16 else None
-    labels = options.labels
-    if options.attributes and labels is None and options.data != "drawn":
-        from gan_helpers.data.label_tables import find_labels
-        from gan_helpers.data.sources import fetch_faces
-
-        labels = find_labels(fetch_faces(options.data, agree=options.agree, cache=options.cache))
     with quiet_start():
         from gan_helpers.training.train import train
 
@@ -333,7 +327,7 @@ def _train(options):
         health=options.health,
         unseen=unseen,
         attributes=options.attributes,
-        labels=labels,
+        labels=options.labels,
         sample_path=options.sample_path,
         sample_every=options.sample_every,
         checkpoint_seconds=options.checkpoint_seconds,

@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -16,7 +15,6 @@ from gan_helpers.data.drawn_faces import ATTRIBUTES, draw_attributes
 from gan_helpers.data.images import PreparedImages, prepare_images
 from gan_helpers.data.label_tables import find_labels, read_labels
 from gan_helpers.data.near_duplicates import mirrored_members, near_duplicates, perceptual_hash
-from gan_helpers.data.sources import fetch_faces
 
 BLURRED = 2.5  # `detail` below which a picture shows no more than one of half its size would
 GREY = 5.0  # grey levels between a pixel's strongest and weakest colour, on average, below which a picture is grey
@@ -197,15 +195,14 @@ def data_report(data, image_size=64, *, crop=None, count=8000, seed=0, cache=Non
         files = [str(number) for number in range(count)]
         attributes, described = _drawn_attributes(count, seed), count
     else:
-        folder = fetch_faces(data, agree=agree, cache=cache)
         files = list(map(printable, prepared.files))
-        shorter, longer = _sides(Path(folder), prepared.files)
+        shorter, longer = _sides(prepared.origin, prepared.files)
         if prepared.crop == "faces":
             enlarged = None
         else:
             used = np.minimum(shorter, prepared.crop[2] - prepared.crop[0]) if prepared.crop else shorter
             enlarged = int(((used < image_size) & (shorter > 0)).sum())
-        attributes, described = _attributes(Path(folder), prepared.files, notes)
+        attributes, described = _attributes(prepared.origin, prepared.files, notes)
     brightness, colour, detail_, hashes = _looks(prepared.images)
     duplicates, mirrored = None, 0
     if str(data) == "drawn":
