@@ -570,7 +570,7 @@ def test_files_deleted_after_they_were_listed(folder, monkeypatch):
 
     monkeypatch.setattr(images_module, "find_faces", find_and_delete)
     monkeypatch.setattr(images_module, "load_image", load_and_delete)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(images_module, "usable_cores", lambda: 1)
     assert _skipped(folder) == dict.fromkeys(("a.png", "z.png"), "deleted since the folder was listed")
 
 
@@ -608,7 +608,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
         return opaque(picture)
 
     monkeypatch.setattr(decoding, "_opaque", counted)
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(images_module, "usable_cores", lambda: 6)
     prepare_images(tmp_path, SIZE, cache=tmp_path / ".small")
     assert max(most) > 1
     most.clear()
@@ -719,7 +719,7 @@ def _interrupted(many, cache, monkeypatch):
             raise KeyboardInterrupt
         return load_image(path, *rest)
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(images_module, "usable_cores", lambda: 1)
     monkeypatch.setattr(images_module, "_CHUNK", 8)
     monkeypatch.setattr(images_module, "load_image", stop)
     with pytest.raises(KeyboardInterrupt):

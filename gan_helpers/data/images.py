@@ -22,7 +22,7 @@ from gan_helpers.data.decoding import load_image, or_reason, printable
 from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.locks import alone
 from gan_helpers.data.sources import cache_folder, fetch_faces, find_faces, source_of
-from gan_helpers.data.workers import decoders
+from gan_helpers.data.workers import decoders, usable_cores
 
 _CACHE_VERSION = 3  # raise when decoding or drawing changes, so that old caches are made anew
 _CHUNK = 256  # pictures in memory at a time while preparing, fewer where they are large
@@ -235,7 +235,7 @@ def _decoded_chunks(paths, folder, image_size, crop, size, start):
 def _loading(image_size, crop, size):
     """A function of a list of paths that returns lists of pictures, or reasons: in processes where there is much to do,
     in threads where starting those would take longer."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
 
     def load(path):
         return or_reason(load_image, path, image_size, crop)
