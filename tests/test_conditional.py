@@ -28,6 +28,7 @@ from gan_helpers import (
 from gan_helpers.__main__ import main
 from gan_helpers.data.label_tables import read_labels
 from gan_helpers.data.labels import Attribute, Labels, drawn_labels
+from gan_helpers.models.conditional import network_inputs
 from gan_helpers.training.checkpoints import state
 from gan_helpers.training.fused import PRECISIONS, for_training, stock_copy
 from gan_helpers.visualization.plots import attributes_for
@@ -35,6 +36,15 @@ from gan_helpers.visualization.plots import attributes_for
 SMALL = {"image_size": 32, "base_filters": 4}
 NAN = float("nan")
 TINY = Recipe(base_filters=4, latent_dim=10, batch_size=16)
+
+
+def test_networks_are_called_with_attributes_where_there_are_any():
+    latents, rows = np.zeros((2, 10), np.float32), np.ones((2, 2), np.float32)
+    assert network_inputs(latents) is latents
+    given = network_inputs(latents, rows)
+    assert given[0] is latents and given[1] is rows and len(given) == 2
+    assert generator_model(10, **SMALL)(network_inputs(latents)).shape == (2, 32, 32, 3)
+    assert generator_model(10, **SMALL, attributes=2)(given).shape == (2, 32, 32, 3)
 
 
 def _labels(values):
