@@ -23,6 +23,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from killing_lines import CountedLines
 from PIL import Image, ImageCms, features
 
 from gan_helpers import draw_faces, prepare_images
@@ -886,17 +887,8 @@ def _serve():
 
 
 def _prepare_here(job, kill_at, state):
-    lines, decoded = 0, 0
+    decoded = 0
     lock = threading.Lock()
-
-    def trace(frame, event, argument):
-        nonlocal lines
-        if frame.f_code.co_filename != images_module.__file__:
-            return None
-        lines += event == "line"
-        if event == "line" and lines == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
 
     def load(*given):
         nonlocal decoded
@@ -913,11 +905,10 @@ def _prepare_here(job, kill_at, state):
     try:
         images_module.load_image = load
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        open_or_make = images_module._open_or_make
-        images_module._open_or_make = lambda *given: sys.settrace(trace) or open_or_make(*given)
+        lines = CountedLines(images_module, "_open_or_make", kill_at)
         prepare_images(job["folder"], SIZE, cache=job["cache"])
-        sys.settrace(None)
-        struct.pack_into("q", state, 0, lines)
+        lines.stop()
+        struct.pack_into("q", state, 0, lines.count)
         struct.pack_into("q", state, 16, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         code = 0
     finally:
