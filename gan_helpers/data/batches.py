@@ -1,11 +1,10 @@
 """An endless, seeded, shuffled stream of batches that can start at any step."""
 
 import mmap
+import os
 
 import numpy as np
 import tensorflow as tf
-
-_MAPPED = 2**26  # bytes read before pages are given back
 
 
 def steps_per_epoch(count, batch_size):
@@ -103,23 +102,46 @@ def face_batches(images, batch_size=64, *, seed=0, start_step=0, flip=True, labe
 class _Rows:
     """Pictures by their numbers, uint8, some of them mirrored.
 
-    As bytes, channel by channel: TensorFlow's reversal of the floats took 20 times as long as all the rest. Pages of a
-    memory map are given back as one goes, or in the end the whole of a large file would count as this process' memory.
+    As bytes, channel by channel: TensorFlow's reversal of the floats took 20 times as long as all the rest. Of a memory
+    map the pictures are read from its file, a call each: by way of the map, its pages would count as this process' memory,
+    and of a file that the system does not hold, it reads far more than the pictures.
     """
 
     def __init__(self, images):
-        self.images, self.read = images, 0
-        mapped = getattr(images, "_mmap", None) if getattr(images, "mode", None) == "r" else None
-        self.give_back = mapped.madvise if mapped is not None and hasattr(mmap, "MADV_DONTNEED") else None
+        self.images = images
+        self.file, self.first = _file_of(images)
 
     def __call__(self, picked, mirrored):
-        batch = np.asarray(self.images[picked])
+        batch = self._read(picked) if self.file else np.asarray(self.images[picked])
         turned = batch[mirrored]
         for channel in range(3):
             turned[..., channel] = batch[mirrored, :, ::-1, channel]
         batch[mirrored] = turned
-        self.read += batch.nbytes
-        if self.give_back and self.read > _MAPPED:
-            self.read = 0
-            self.give_back(mmap.MADV_DONTNEED)  # they stay in the system's cache while there is room
         return batch
+
+    def _read(self, picked):
+        batch, stride = np.empty((len(picked), *self.images.shape[1:]), np.uint8), self.images.strides[0]
+        for row, number in zip(batch, picked.tolist(), strict=True):
+            if os.preadv(self.file.fileno(), [row], self.first + number * stride) < row.nbytes:
+                raise ValueError(
+                    f"expected picture {number} whole in '{self.images.filename}'; received the end of a file that was "
+                    "cut while it was read; prepare the pictures again, and train on"
+                )
+        return batch
+
+
+def _file_of(images):
+    """The open file of a memory map that nobody writes to, and where its first picture stands; `None` if there is none."""
+    if not isinstance(images, np.memmap) or images.mode != "r" or not hasattr(os, "preadv"):
+        return None, 0
+    if not images[:1].flags.c_contiguous:
+        return None, 0
+    try:
+        file = open(images.filename, "rb", buffering=0)  # closed with the stream that it is for
+    except (OSError, TypeError):  # it has no name any more, but the map still holds it
+        return None, 0
+    mapped_from = images.offset - images.offset % mmap.ALLOCATIONGRANULARITY  # maps begin at whole pages of a file
+    first = mapped_from + images.ctypes.data - np.frombuffer(images._mmap, np.uint8).ctypes.data
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+    return file, first

@@ -216,7 +216,7 @@ class Devices:
     def _fit(self, gan, stream, **arguments):
         if self.meeting is None and gan.steps_per_execution == 1:
             return gan.fit(stream, **arguments)
-        if self._loop is None:
+        if self._loop is None or self._loop.gan is not gan:
             self._loop = Loop(self.strategy, gan)
         try:
             self._loop.run(iter(stream), **arguments)
