@@ -135,7 +135,7 @@ def _parser():
     )  # fmt: skip
     train.add_argument(
         "--synchronised", action="store_true",
-        help="with --distribute, normalise batches over all devices together (default: each device's images by themselves)",
+        help="with --distribute, normalise batches over all devices together (default: each device's images by itself)",
     )  # fmt: skip
     train.add_argument(
         "--health", action=argparse.BooleanOptionalAction, default=True,

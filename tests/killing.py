@@ -1,4 +1,4 @@
-"""A process that forks trainings and kills them at chosen points; `test_kills.py` talks to it.
+"""A process that forks trainings and kills them at chosen points; two tests talk to it.
 
 TensorFlow is imported once here and never used, so that each fork is a fresh training without the seconds of an import.
 A kill is SIGKILL to the training itself: nothing gets to clean up.
@@ -112,6 +112,13 @@ class Watched:
 def training(job, phase):
     """One training in a forked process, killed where the job says."""
     import keras
+    import tensorflow as tf
+
+    os.environ["TF_CONFIG"] = json.dumps(job.get("tf_config"))
+    if job.get("devices"):
+        [processor] = tf.config.list_physical_devices("CPU")
+        devices = [tf.config.LogicalDeviceConfiguration()] * job["devices"]
+        tf.config.set_logical_device_configuration(processor, devices)
 
     class Steps(keras.callbacks.Callback):
         falling = False
@@ -143,7 +150,8 @@ def training(job, phase):
     train(
         prepared, job["output"], epochs=job["epochs"], recipe=recipe, deterministic=True, sample_every=2,
         checkpoint_seconds=job["checkpoint_seconds"], callbacks=[Steps()], precision=job.get("precision", "float32"),
-        steps_per_execution=job.get("steps_per_execution"), report=lambda line: None, progress=io.StringIO(),
+        steps_per_execution=job.get("steps_per_execution"), seed=job.get("seed", 0), distribute=job.get("distribute"),
+        report=lambda line: None, progress=io.StringIO(),
     )  # fmt: skip
 
 
