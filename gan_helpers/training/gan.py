@@ -21,6 +21,7 @@ from gan_helpers.training.fused import FusedAdam, in_float32, stock_copy
 SIGNALS = ("d_loss", "g_loss", "real_score", "fake_score", "d_gradient_norm", "g_gradient_norm") + (
     "real_low", "real_high", "fake_low", "fake_high")  # fmt: skip
 RECENT = 256  # steps whose signals are kept
+SETTLED, SETTLED_BATCH = 512, 64  # latents that the averaged generator's batch statistics are of, so many at a time
 PARTS = ("real", "fake", "again", "real_again")  # passes through the discriminator, each with its own augmentation
 
 
@@ -45,8 +46,9 @@ class GAN(keras.Model):
         discriminator: `keras.Model` from images to scores `(batch, 1)`.
         seed: seed of the latents, at least 0. Defaults to `0`.
         averaging_half_life: images after which a past generator's share in the average has halved. Early in a run
-            it is shortened to a twentieth of the images seen, so that the first noise is soon forgotten.
+            it is shortened to a share of the images seen, so that the first noise is soon forgotten.
             Defaults to `10_000`.
+        averaging_share: that share, in (0, 1]. Defaults to `0.05`.
         augmentation: kinds of differentiable augmentation, see `augment`. Defaults to none.
         augmentation_target: makes augmentation adaptive: each kind is applied with a probability that begins at 0 and
             moves, by 1 in 500,000 images and up to 0.8, so that the mean sign of what the discriminator thinks of real
@@ -87,6 +89,7 @@ class GAN(keras.Model):
         *,
         seed=0,
         averaging_half_life=10_000,
+        averaging_share=0.05,
         augmentation=(),
         augmentation_target=None,
         r1_weight=0.0,
@@ -104,6 +107,8 @@ class GAN(keras.Model):
                 f"{image_shape}; give both networks the same image_size"
             )
         given = 0 if labels is None else len(labels.attributes)
+        if not 0 < averaging_share <= 1:
+            raise ValueError(f"expected averaging_share in (0, 1]; received {averaging_share}; 0.05 is the usual one")
         if not for_generator == for_discriminator == given:
             raise ValueError(
                 f"expected networks and labels of as many attributes; received a generator with {for_generator}, a "
@@ -120,11 +125,12 @@ class GAN(keras.Model):
             raise ValueError(f"expected augmentations of {', '.join(KINDS)}; received {unknown[0]!r}")
         self.generator = generator
         self.discriminator = discriminator
-        self.averaged_generator = stock_copy(generator)
-        self.averaged_generator.trainable = False
+        self._averaged = stock_copy(generator)
+        self._averaged.trainable = False
+        self._statistics, self._settled_at = None, None
         self.labels, self._table = None, None
         if labels is not None:  # what is kept beside a generator, so that whoever has it can draw rows
-            self.labels = generator.labels = self.averaged_generator.labels = labels.excerpt()
+            self.labels = generator.labels = self._averaged.labels = labels.excerpt()
             self._table = tf.constant(labels.filled(seed).values)
         if augmentation_target is not None and not (augmentation and 0 < augmentation_target < 1):
             raise ValueError(
@@ -150,6 +156,8 @@ class GAN(keras.Model):
         self.mismatch_weight = mismatch_weight
         self.seed = seed
         self.averaging_half_life = averaging_half_life
+        self.averaging_share = averaging_share
+        self.first_step = 0  # above 0 where it grew from a smaller one
         self.d_updates = keras.Variable(0, dtype="int64", trainable=False, name="d_updates")
         self.g_updates = keras.Variable(0, dtype="int64", trainable=False, name="g_updates")
         self.broken_at = keras.Variable(-1, dtype="int64", trainable=False, name="broken_at")
@@ -255,12 +263,21 @@ class GAN(keras.Model):
         """Updates of both networks so far, an `int`."""
         return int(self.g_updates.numpy())
 
+    @property
+    def averaged_generator(self):
+        """The running average of the generator, with batch statistics of its own, taken anew after each step."""
+        updates = self.step
+        if self._settled_at != updates:
+            self._settle()
+            self._settled_at = updates
+        return self._averaged
+
     def call(self, latents, training=False):
         """Faces of the averaged generator: float32 `(batch, height, width, 3)` in [-1, 1].
 
         With attributes `latents` is a list of latents and attributes.
         """
-        return self.averaged_generator(latents, training=training)
+        return self._averaged(latents, training=training)
 
     def train_step(self, batch):
         real_images, attributes = batch if self.labels is not None else (batch, None)
@@ -438,17 +455,46 @@ class GAN(keras.Model):
         self.broken_at.assign(tf.where(first, self.g_updates, self.broken_at))
 
     def _update_average(self, batch_size):
-        """Weights and batch-norm statistics alike move towards the generator's by `1 - decay`."""
+        """Weights move towards the generator's by `1 - decay`."""
         batch = tf.cast(batch_size, tf.float32)
         seen = batch * tf.cast(tf.convert_to_tensor(self.g_updates), tf.float32)
-        half_life = tf.minimum(float(self.averaging_half_life), seen / 20.0)
+        half_life = tf.minimum(float(self.averaging_half_life), seen * self.averaging_share)
         keep = tf.pow(0.5, batch / half_life)
-        for average, current in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
+        for average, current in zip(self._averaged.weights, self.generator.weights, strict=True):
             average.assign(current + (average - current) * keep)
+
+    def _settle(self):
+        """Takes the averaged generator's batch statistics from its own maps.
+
+        Averages of the playing generator's statistics do not belong to averaged weights: the longer the average, the
+        further off they are. Latents are the same each time, so that statistics are a function of weights alone.
+        """
+        norms = _normalisations(self._averaged)
+        if not norms:
+            return
+        if self._statistics is None:
+            self._statistics = tf.function(self._batch_statistics)
+        batches = [self._statistics(tf.constant(number, tf.int64)) for number in range(SETTLED // SETTLED_BATCH)]
+        for norm, found in zip(norms, zip(*batches, strict=True), strict=True):
+            norm.moving_mean.assign(tf.reduce_mean([mean for mean, _ in found], axis=0))
+            norm.moving_variance.assign(tf.reduce_mean([variance for _, variance in found], axis=0))
+
+    def _batch_statistics(self, number):
+        """Mean and variance of each normalised map over a batch, as in training."""
+        norms = _normalisations(self._averaged)
+        kept = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.trainable, norm.momentum = True, 0.0
+        self._averaged(_inputs(*self._latents(2**62 + number, SETTLED_BATCH)), training=True)
+        for norm, momentum in zip(norms, kept, strict=True):
+            norm.trainable, norm.momentum = False, momentum
+        return [(tf.identity(norm.moving_mean), tf.identity(norm.moving_variance)) for norm in norms]
 
     def _drawn(self, half, updates, batch_size):
         """Latents of a half of this step, and the attributes beside them, `None` where there are none."""
-        number = 2 * tf.convert_to_tensor(updates) + half
+        return self._latents(2 * tf.convert_to_tensor(updates) + half, batch_size)
+
+    def _latents(self, number, batch_size):
         latents = tf.random.stateless_normal((batch_size, self.latent_dim), self._pair(self.seed, number))
         if self.labels is None:
             return latents, None
@@ -480,6 +526,10 @@ def _inputs(main, attributes):
 def _known(attributes):
     """What is not known becomes 0, which adds nothing to a projection."""
     return attributes if attributes is None else tf.where(tf.math.is_nan(attributes), 0.0, attributes)
+
+
+def _normalisations(network):
+    return [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def _norm(gradients, optimizer):

@@ -27,6 +27,7 @@ from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, St
 from gan_helpers.training.files import write_whole
 from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
 from gan_helpers.training.gan import GAN
+from gan_helpers.training.growing import Later, grow, smaller_batches, stages
 from gan_helpers.training.health import HealthMonitor
 from gan_helpers.training.precision import hardware_precision
 from gan_helpers.training.runs import Run
@@ -198,45 +199,75 @@ def train(
     if labels is not None:
         described = [dataclasses.asdict(attribute) for attribute in labels.attributes]
         settings |= {"attributes": described, "labels": labels.fingerprint}
-    if recipe.final_learning_rate < 1:
+    if recipe.planned:
         planned = made_with.get("planned_steps") or goal
         if not planned:
-            report("measuring the speed, over whose steps the learning rates are to fall")
+            report("measuring the speed, to plan the steps")
             planned = steps_in(minutes, recipe, prepared.images, precision, labels)
             report(f"planned: {planned:,} steps, {60_000 * minutes / planned:.0f} ms each; kept in settings.json")
         settings["planned_steps"] = planned
-        if goal and goal > planned:
+        if goal and goal > planned and recipe.final_learning_rate < 1:
             report(f"the learning rates fell until step {planned:,}, as planned, and stay low from there")
     run.open(settings, _notes(prepared.source, named))
     stop = StopWhenTold(minutes)
     try:
         stop.listen()
-        gan = build_gan(recipe, image_size, seed, precision, settings.get("planned_steps"), labels)
-        start = run.restore(gan)
-        at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
-        report(f"run: {output} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
         directory, name = template or (run.samples, "epoch_{epoch}.png")
         latents = sample_latents(64, recipe.latent_dim, seed=seed)
-        watchers = [
-            ProgressBar(recipe.batch_size, goal, minutes, progress),
-            *([_monitor(prepared, unseen, recipe.batch_size, run.folder, report)] if health else []),
-            StopWhenBroken(),
-            DrawSamples(latents, steps, directory=directory, name=name, every=sample_every),
-            *callbacks,
-            SaveRun(run, steps, recipe.batch_size, checkpoint_seconds, best_by),
-            stop,
-        ]
-        if tensorboard:
-            watchers.append(WriteTensorBoard(run.folder / "tensorboard", latents))
-        if working_copy is not None:
-            watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
-        if goal is not None and start >= goal:
-            report(f"it has its {epochs} epochs already; ask for more to train on")
-            run.save(gan)  # so that a generator that was damaged is there again
-        else:
-            per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
-            stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed)
-            _fit(gan, stream, goal, steps, per_execution, watchers)
+        per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
+        unseen = _unseen(prepared, unseen) if health else None
+        plan = stages(recipe, image_size, settings.get("planned_steps"))
+        runs = [run if one.shrink == 1 else run.smaller(one.image_size) for one in plan]
+        begun = max((number for number, part in enumerate(runs) if part.begun), default=0)
+        gan = None
+        for number, (stage, part) in enumerate(zip(plan, runs, strict=True)):
+            if number < begun:
+                continue
+            stop.listen()
+            if part is not run:
+                part.open(settings | {"image_size": stage.image_size, "base_filters": stage.recipe.base_filters})
+            smaller, gan = (
+                gan,
+                build_gan(
+                    stage.recipe, stage.image_size, seed, precision, settings.get("planned_steps"), labels, stage.first
+                ),
+            )
+            start = part.restore(gan)
+            if smaller is not None and not start:
+                grow(smaller, gan)
+                part.take_over(runs[number - 1])
+                start = gan.step
+            at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
+            faces = f"{len(prepared.images)} faces of {stage.image_size} pixels"
+            report(f"run: {output} ({at}); {faces}, {steps} steps an epoch")
+            end = min((one for one in (stage.last, goal) if one is not None), default=None)
+            if end is not None and start >= end:
+                if stage.last is None or start < stage.last:
+                    report(f"it has its {epochs} epochs already; ask for more to train on")
+                part.save(gan)  # so that a generator that was damaged is there again
+            else:
+                scale = max(1, min(stage.shrink, 512 // image_size))
+                watchers = [
+                    ProgressBar(recipe.batch_size, end, stop.minutes_left, progress),
+                    *(
+                        [_monitor(prepared, unseen, recipe.batch_size, part.folder, report, stage.shrink)]
+                        if health
+                        else []
+                    ),
+                    StopWhenBroken(),
+                    DrawSamples(latents, steps, directory=directory, name=name, every=sample_every, scale=scale),
+                    *callbacks,
+                    SaveRun(part, steps, recipe.batch_size, checkpoint_seconds, best_by),
+                    stop,
+                ]
+                if tensorboard:
+                    watchers.append(WriteTensorBoard(part.folder / "tensorboard", latents))
+                if working_copy is not None:
+                    watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
+                stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed, shrink=stage.shrink)
+                _fit(gan, stream, end, steps, per_execution, watchers)
+            if gan.stop_training or (goal is not None and gan.step >= goal):
+                break
         grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
         write_whole(run.folder / "faces.png", lambda file: Image.fromarray(grid).save(file, "PNG"))
         if working_copy is not None:
@@ -248,23 +279,28 @@ def train(
     return Trained(gan, run, output, prepared, steps, stop.interrupted, output / "faces.png", samples)
 
 
-def _monitor(prepared, unseen, batch_size, folder, report):
+def _unseen(prepared, unseen):
     if unseen is None and prepared.source == "drawn":
-        unseen = draw_faces(UNSEEN, prepared.images.shape[1], seed=UNSEEN_SEED)[0]
+        return draw_faces(UNSEEN, prepared.images.shape[1], seed=UNSEEN_SEED)[0]
+    return unseen
 
+
+def _monitor(prepared, unseen, stage, folder, report):
     def say(line):
         with tqdm.external_write_mode():  # above the progress bar
             report(line)
 
-    return HealthMonitor(prepared.images, unseen=unseen, batch_size=batch_size, folder=folder, report=say)
+    settings = {"batch_size": stage.recipe.batch_size, "folder": folder, "report": say, "shrink": stage.shrink}
+    return HealthMonitor(prepared.images, unseen=unseen, **settings)
 
 
-def _batches(images, recipe, labels, **where):
-    return face_batches(images, recipe.batch_size, flip=recipe.flip, labels=labels, **where)
+def _batches(images, recipe, labels, shrink=1, **where):
+    stream = face_batches(images, recipe.batch_size, flip=recipe.flip, labels=labels, **where)
+    return smaller_batches(stream, shrink)
 
 
 def _fit(gan, stream, goal, steps, per_execution, callbacks):
-    """`fit` from any step on: first the rest of the epoch under way, then whole epochs."""
+    """`fit` from any step on: first the rest of the epoch under way, then whole epochs, then what is left."""
     per_execution = max(n for n in range(1, min(per_execution, steps) + 1) if steps % n == 0)
     whole = keras.callbacks.CallbackList(callbacks, model=gan)
     gan.stop_training = False
@@ -272,15 +308,16 @@ def _fit(gan, stream, goal, steps, per_execution, callbacks):
         whole.on_train_begin()
         while not gan.stop_training and (goal is None or gan.step < goal):
             epoch, done = divmod(gan.step, steps)
-            last = epoch + 1 if done else 10**9 if goal is None else goal // steps
-            wanted = 1 if (steps - done) % per_execution else per_execution
+            left = min(steps - done, steps if goal is None else goal - gan.step)
+            last = epoch + 1 if left < steps else 10**9 if goal is None else goal // steps
+            wanted = 1 if left % per_execution else per_execution
             if gan.steps_per_execution != wanted:
                 gan.steps_per_execution, gan.train_function = wanted, None
             gan.fit(
                 stream(start_step=gan.step),
                 initial_epoch=epoch,
                 epochs=last,
-                steps_per_epoch=steps - done,
+                steps_per_epoch=left,
                 shuffle=False,  # the stream is shuffled already; Keras would warn that it cannot
                 callbacks=[_Within(whole)],
                 verbose=0,
@@ -303,7 +340,7 @@ class _Within(keras.callbacks.Callback):
         self.on_train_batch_end = whole.on_train_batch_end
 
 
-def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None):
+def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None, first_step=0):
     """A compiled `GAN` of a `Recipe`, as `train` makes it.
 
     Args:
@@ -313,6 +350,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         precision: see `for_training`. Defaults to `"float32"`.
         planned_steps: length over which the learning rates fall. Defaults to `None`: they stay.
         labels: `Labels` of the data, for a conditional GAN. Defaults to `None`.
+        first_step: the step of that length at which it begins to learn, see `grow`. Defaults to `0`.
 
     Returns:
         A `GAN`.
@@ -339,6 +377,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         for_training(discriminator, precision),
         seed=seed,
         averaging_half_life=recipe.averaging_half_life,
+        averaging_share=recipe.averaging_share,
         augmentation=recipe.augmentation,
         augmentation_target=recipe.augmentation_target,
         r1_weight=recipe.r1_weight,
@@ -350,8 +389,9 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     )
 
     def optimizer(rate):
-        if planned_steps:
-            rate = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
+        if planned_steps and recipe.final_learning_rate < 1:
+            whole = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
+            rate = Later(whole, first_step) if first_step else whole
         adam = FusedAdam(rate, beta_1=recipe.beta_1)
         return keras.optimizers.LossScaleOptimizer(adam) if precision == "mixed_float16" else adam
 
@@ -379,8 +419,12 @@ def steps_in(minutes, recipe, images, precision, labels=None, clock=time.perf_co
     Returns:
         An `int`, at least 1.
     """
-    gan = build_gan(recipe, images.shape[1], precision=precision, labels=labels)
-    seconds = seconds_a_step(gan, _batches(images, recipe, labels), min(20, 60 * minutes / 20), clock)
+    plan, seconds = stages(recipe, images.shape[1], 10**6), 0.0
+    for stage in plan:
+        gan = build_gan(stage.recipe, stage.image_size, precision=precision, labels=labels)
+        stream = _batches(images, recipe, labels, stage.shrink)
+        share = ((stage.last or 10**6) - stage.first) / 10**6
+        seconds += share * seconds_a_step(gan, stream, min(20, 60 * minutes / 20) / len(plan), clock)
     return max(1, round(60 * minutes / seconds))
 
 
@@ -411,6 +455,7 @@ def _checked_recipe(recipe, image_size, attributes):
     # The narrowest networks, made and thrown away, refuse what makes no sense before anything is written.
     stand_in = Labels(tuple(map(Attribute, attributes)), np.zeros((1, len(attributes)), np.float32))
     build_gan(dataclasses.replace(recipe, base_filters=1), image_size, labels=stand_in if attributes else None)
+    stages(recipe, image_size)
     return recipe
 
 
