@@ -24,6 +24,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from gan_helpers.data.workers import usable_cores
+
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEMS = ("prepare", "keras", "keras_antialiased", "epoch")
 FEW = 256
@@ -43,7 +45,7 @@ def main():
     if options.rounds < 1 or not (options.data or options.memory):
         parser.error("expected --data FOLDER or --memory N, and --rounds above 0")
     shared = {"image_size": options.image_size, "batch_size": options.batch_size}
-    result = {"cores": os.cpu_count(), **shared, "folders": [_folder(one, shared, options) for one in options.data]}
+    result = {"cores": usable_cores(), **shared, "folders": [_folder(one, shared, options) for one in options.data]}
     if options.memory:
         result["memory"] = _memory(options.memory, shared)
     print(_table(result), file=sys.stderr)

@@ -375,10 +375,11 @@ def _facts(settings):
     import keras
     import tensorflow as tf
 
+    from gan_helpers.data.workers import usable_cores
     from gan_helpers.training.precision import hardware_precision
 
     precision, reason = hardware_precision()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     versions = {"python": platform.python_version(), "keras": keras.__version__, "tensorflow": tf.__version__}
     gflop = {}
     for size in settings["sizes"]:

@@ -263,14 +263,7 @@ def _sources(options):
 def _prepare(options):
     from gan_helpers.data.images import prepare_images
 
-    prepared = prepare_images(
-        options.data,
-        options.image_size,
-        crop=options.crop,
-        count=options.count,
-        cache=options.cache,
-        agree=options.agree,
-    )
+    prepared = prepare_images(options.data, options.image_size, count=options.count, **_preparing(options))
     _report_skipped(prepared.skipped)
     print(f"{len(prepared.images)} faces of {options.image_size} pixels in {prepared.folder}")
 
@@ -281,14 +274,7 @@ def _report(options):
 
     files = [options.output / name for name in ("report.json", "contact_sheet.png")]
     _refuse_existing(files, options)
-    report = data_report(
-        options.data,
-        options.image_size,
-        crop=options.crop,
-        count=options.count,
-        cache=options.cache,
-        agree=options.agree,
-    )
+    report = data_report(options.data, options.image_size, count=options.count, **_preparing(options))
     print(report.table)
     options.output.mkdir(parents=True, exist_ok=True)
     write_whole(files[0], report.as_json.encode())
@@ -305,12 +291,6 @@ def _train(options):
         start, stop, _ = slice(*options.slice).indices(len(whole.images))
         kept_back = max(whole.images[:start], whole.images[stop:], key=len)
         unseen = kept_back if len(kept_back) >= 16 else None
-    labels = options.labels
-    if options.attributes and labels is None and options.data != "drawn":
-        from gan_helpers.data.label_tables import find_labels
-        from gan_helpers.data.sources import fetch_faces
-
-        labels = find_labels(fetch_faces(options.data, agree=options.agree, cache=options.cache))
     with quiet_start():
         from gan_helpers.training.train import train
 
@@ -333,7 +313,7 @@ def _train(options):
         health=options.health,
         unseen=unseen,
         attributes=options.attributes,
-        labels=labels,
+        labels=options.labels,
         sample_path=options.sample_path,
         sample_every=options.sample_every,
         checkpoint_seconds=options.checkpoint_seconds,
@@ -475,13 +455,16 @@ def _compare(options):
     print(f"{len(options.runs)} runs side by side in {output}")
 
 
+def _preparing(options):
+    """What `_add_crop_options` asked for, as arguments of `prepare_images`."""
+    return {"crop": options.crop, "cache": options.cache, "agree": options.agree}
+
+
 def _faces(data, chosen, image_size, options, count=8000):
     """Prepared pictures, or a part of them; what had to be skipped is said."""
     from gan_helpers.data.images import prepare_images
 
-    prepared = prepare_images(
-        data, image_size, crop=options.crop, count=count, cache=options.cache, agree=options.agree
-    )
+    prepared = prepare_images(data, image_size, count=count, **_preparing(options))
     _report_skipped(prepared.skipped, _say)
     return prepared.part(*chosen) if chosen else prepared
 

@@ -1,6 +1,5 @@
 """What a notebook needs to know of the machine it runs on, Google Colab's above all."""
 
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_helpers import quiet_start
+from gan_helpers.data.workers import usable_cores
 
 with quiet_start():  # a notebook imports this first
     import keras
@@ -54,7 +54,7 @@ def setup(drive=False):
     colab = "google.colab" in sys.modules
     gpus = tf.config.list_physical_devices("GPU")
     gpu = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     folder = Path()
     if drive and colab:
         from google.colab import drive as google_drive

@@ -23,6 +23,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from killing_lines import CountedLines
 from PIL import Image, ImageCms, features
 
 from gan_helpers import draw_faces, prepare_images
@@ -570,7 +571,7 @@ def test_files_deleted_after_they_were_listed(folder, monkeypatch):
 
     monkeypatch.setattr(images_module, "find_faces", find_and_delete)
     monkeypatch.setattr(images_module, "load_image", load_and_delete)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(images_module, "usable_cores", lambda: 1)
     assert _skipped(folder) == dict.fromkeys(("a.png", "z.png"), "deleted since the folder was listed")
 
 
@@ -608,7 +609,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
         return opaque(picture)
 
     monkeypatch.setattr(decoding, "_opaque", counted)
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(images_module, "usable_cores", lambda: 6)
     prepare_images(tmp_path, SIZE, cache=tmp_path / ".small")
     assert max(most) > 1
     most.clear()
@@ -719,7 +720,7 @@ def _interrupted(many, cache, monkeypatch):
             raise KeyboardInterrupt
         return load_image(path, *rest)
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(images_module, "usable_cores", lambda: 1)
     monkeypatch.setattr(images_module, "_CHUNK", 8)
     monkeypatch.setattr(images_module, "load_image", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -886,17 +887,8 @@ def _serve():
 
 
 def _prepare_here(job, kill_at, state):
-    lines, decoded = 0, 0
+    decoded = 0
     lock = threading.Lock()
-
-    def trace(frame, event, argument):
-        nonlocal lines
-        if frame.f_code.co_filename != images_module.__file__:
-            return None
-        lines += event == "line"
-        if event == "line" and lines == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
 
     def load(*given):
         nonlocal decoded
@@ -913,11 +905,10 @@ def _prepare_here(job, kill_at, state):
     try:
         images_module.load_image = load
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        open_or_make = images_module._open_or_make
-        images_module._open_or_make = lambda *given: sys.settrace(trace) or open_or_make(*given)
+        lines = CountedLines(images_module, "_open_or_make", kill_at)
         prepare_images(job["folder"], SIZE, cache=job["cache"])
-        sys.settrace(None)
-        struct.pack_into("q", state, 0, lines)
+        lines.stop()
+        struct.pack_into("q", state, 0, lines.count)
         struct.pack_into("q", state, 16, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         code = 0
     finally:

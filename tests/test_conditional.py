@@ -1,6 +1,8 @@
 """Faces to order: the same networks, training, runs and command line, with attributes."""
 
+import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -26,6 +28,7 @@ from gan_helpers import (
 from gan_helpers.__main__ import main
 from gan_helpers.data.label_tables import read_labels
 from gan_helpers.data.labels import Attribute, Labels, drawn_labels
+from gan_helpers.models.conditional import network_inputs
 from gan_helpers.training.checkpoints import state
 from gan_helpers.training.fused import PRECISIONS, for_training, stock_copy
 from gan_helpers.visualization.plots import attributes_for
@@ -33,6 +36,15 @@ from gan_helpers.visualization.plots import attributes_for
 SMALL = {"image_size": 32, "base_filters": 4}
 NAN = float("nan")
 TINY = Recipe(base_filters=4, latent_dim=10, batch_size=16)
+
+
+def test_networks_are_called_with_attributes_where_there_are_any():
+    latents, rows = np.zeros((2, 10), np.float32), np.ones((2, 2), np.float32)
+    assert network_inputs(latents) is latents
+    given = network_inputs(latents, rows)
+    assert given[0] is latents and given[1] is rows and len(given) == 2
+    assert generator_model(10, **SMALL)(network_inputs(latents)).shape == (2, 32, 32, 3)
+    assert generator_model(10, **SMALL, attributes=2)(given).shape == (2, 32, 32, 3)
 
 
 def _labels(values):
@@ -452,7 +464,7 @@ def test_bad_arguments(arguments, message, drawn, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# The command line, in this process
+# The command line, in this process, and pictures from elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -503,6 +515,48 @@ def test_train_finds_the_labels_and_counts_what_is_unknown(folder, tmp_path, cap
     said = capsys.readouterr()
     assert "1 of 30 faces have no labels" in said.err and "Smile is unknown of 1 of 29 faces" in said.err
     assert "--set Smile=1" in said.out
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_prepared_pictures_find_the_table_in_or_beside_their_folder(place, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "img")
+    shutil.move(tmp_path / "img/labels.csv", tmp_path / "img" / place / "labels.csv")
+    prepared = prepare_images(tmp_path / "img", 32, cache=tmp_path / "cache")
+    given = {"attributes": ("Eyeglasses", "Smile"), "image_size": 32, "health": False}
+    by_folder = _train(tmp_path / "img", tmp_path / "by_folder", 1, **given)
+    trained = _train(prepared, tmp_path / "prepared", 1, **given)
+    assert trained.gan.labels.fingerprint == by_folder.gan.labels.fingerprint
+    assert trained.run.settings == by_folder.run.settings
+    part = _train(prepared.part(5, 35), tmp_path / "part", 1, **given)
+    np.testing.assert_array_equal(part.gan.labels.values[10:], trained.gan.labels.values[15:35])
+
+
+def test_prepared_pictures_whose_folder_is_not_known_need_a_table(folder, tmp_path):
+    prepared = dataclasses.replace(prepare_images(folder, 32, cache=tmp_path), origin=None)
+    with pytest.raises(ValueError, match="expected a table of labels for the attributes Smile; received none"):
+        _train(prepared, tmp_path / "run", 1, attributes=("Smile",))
+    _train(prepared, tmp_path / "run", 1, attributes=("Smile",), labels=folder / "labels.csv")
+
+
+def _trained_by_command(data, output):
+    small = ["--image-size", "32", "--batch-size", "16", "--base-filters", "4", "--epochs", "1"]
+    assert main(["train", "--data", data, "--output", str(output), "--attributes", "Smile", *small]) == 0
+
+
+@pytest.mark.parametrize(
+    "train_on",
+    [lambda data, output: _train(data, output, 1, attributes=("Smile",), image_size=32), _trained_by_command],
+    ids=["python", "command line"],
+)
+def test_training_by_attributes_fetches_once(train_on, folder, tmp_path, capsys):
+    """Every fetching says the licence."""
+    shutil.copytree(folder, tmp_path / "img_align_celeba")
+    shutil.move(tmp_path / "img_align_celeba/labels.csv", tmp_path)
+    for path in (tmp_path / "img_align_celeba").iterdir():
+        Image.open(path).resize((178, 218)).save(path)
+    train_on(f"celeba:{tmp_path}", tmp_path / "run")
+    assert (tmp_path / "run/generator.keras").exists()
+    assert capsys.readouterr().err.count("non-commercial research only") == 1
 
 
 def test_generate_makes_faces_to_order(run, tmp_path, capsys):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from killing_lines import CountedLines
 from PIL import Image, ImageOps
 
 from gan_helpers import __main__ as command_line
@@ -537,24 +538,12 @@ def test_real_portraits(mtcnn, tmp_path):
 
 def _killed():
     """Prepares `argv[1]` into the cache `argv[2]` with the detector of dots; killed at line `argv[3]` of images."""
-    lines, kill_at = 0, int(sys.argv[3])
-
-    def trace(frame, event, argument):
-        nonlocal lines
-        if frame.f_code.co_filename != images_module.__file__:
-            return None
-        lines += event == "line"
-        if event == "line" and lines == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
     crops._detector = Dots
     images_module.LOOKS = 8
-    open_or_make = images_module._open_or_make
-    images_module._open_or_make = lambda *given: sys.settrace(trace) or open_or_make(*given)
+    lines = CountedLines(images_module, "_open_or_make", int(sys.argv[3]))
     prepare_images(sys.argv[1], SIZE, crop="faces", cache=sys.argv[2])
-    sys.settrace(None)
-    print(lines)
+    lines.stop()
+    print(lines.count)
 
 
 if __name__ == "__main__":

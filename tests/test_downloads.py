@@ -57,6 +57,19 @@ def test_a_file_comes_whole_and_once(server, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("left", "sent"),
+    [(CONTENT, 0), (CONTENT[:-1], len(CONTENT)), (b"", len(CONTENT)), (None, len(CONTENT))],
+    ids=["whole", "cut", "empty", "nothing"],
+)
+def test_what_an_earlier_try_left_is_kept_if_it_is_right(left, sent, server, tmp_path):
+    if left is not None:
+        (tmp_path / "faces.zip").write_bytes(left)
+    downloads.keep_if_right(tmp_path / "faces.zip", SHA256)
+    assert _fetch(server, tmp_path).read_bytes() == CONTENT
+    assert server.sent.get("/faces.zip", 0) == sent
+
+
+@pytest.mark.parametrize(
     ("manners", "sent"),
     [
         (["500"], len(CONTENT)),

@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan_helpers.__main__ import main
+from gan_helpers.data import images
+from gan_helpers.data import report as reports
+
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--image-size", "32", "--base-filters", "4", "--batch-size", "16"]
 
@@ -132,6 +136,30 @@ def test_report_prints_a_table_and_leaves_json_and_a_sheet(photographs, tmp_path
     assert (tmp_path / "seen/report.json").stat().st_mtime_ns == before
     assert _command(*words, "--overwrite", cwd=tmp_path).returncode == 0
     assert (tmp_path / "seen/report.json").stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize("words", [
+    ["prepare"], ["report", "--output", "none"], ["train", "--output", "none"], ["evaluate", "--samples", "made"],
+], ids=lambda words: words[0])  # fmt: skip
+def test_options_of_preparing_mean_the_same_everywhere(words, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def prepare(data, image_size, **given):
+        asked.append((data, image_size, given))
+        raise ValueError("expected to be asked")
+
+    for module in (images, reports):
+        monkeypatch.setattr(module, "prepare_images", prepare)
+    monkeypatch.chdir(tmp_path)
+    command = [*words, "--data", "mine", "--image-size", "32", "--crop", "9,25,79,95", "--cache", "kept", "--agree"]
+    assert main([*command, "--count", "77"]) == 1 and capsys.readouterr().err == "error: expected to be asked\n"
+    [(data, image_size, given)] = asked
+    assert data == words[-1] if words[0] == "evaluate" else data == "mine"
+    assert image_size == 32 and given.pop("crop") == (9, 25, 79, 95)
+    assert given.pop("cache") == Path("kept") and given.pop("agree") is True
+    drawn = given.pop("count")
+    assert drawn == (8000 if words[0] == "evaluate" else 77)  # where it counts generated faces
+    assert given.pop("seed", 0) == 0 and not given
 
 
 def test_report_of_nothing_leaves_nothing(tmp_path):

@@ -89,6 +89,40 @@ def test_grey_and_blurred_pictures_are_named(found):
     assert sorted(found["blurred"]["files"]) == ["black.png", "soft.png"]
 
 
+def test_a_little_colour_on_much_black_is_colour(tmp_path):
+    for name, rows, colour in (
+        ("lips", 4, (200, 60, 60)),  # 4 of 64 rows are 6 % of the pixels
+        ("stamp", 3, (200, 60, 60)),  # 5 %, rounded down
+        ("toned", 64, (100, 100, 107)),
+        ("sepia", 64, (108, 104, 100)),
+    ):
+        pixels = np.zeros((64, 64, 3), np.uint8)
+        pixels[:rows] = colour
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    report = data_report(tmp_path, 64)
+    assert dict(zip(report.files, report.colour.tolist(), strict=True)) == {
+        "lips.png": 140, "sepia.png": 8, "stamp.png": 0, "toned.png": 7,
+    }  # fmt: skip
+    assert report.summary["grey"]["files"] == ["stamp.png", "toned.png"]
+
+
+@pytest.mark.parametrize(
+    ("blurred", "title"),
+    [
+        (0, "Least detail; none is blurred"),
+        (1, "Least detail; the first is blurred"),
+        (10, "Least detail; the first 10 are blurred"),
+        (11, "Least detail; all of these and 1 more are blurred"),
+    ],
+)
+def test_the_sheet_says_which_of_a_row_are_blurred(blurred, title, tmp_path):
+    for number, face in enumerate(draw_faces(12, 64, seed=6)[0]):
+        picture = Image.fromarray(face)
+        (picture.filter(ImageFilter.GaussianBlur(2)) if number < blurred else picture).save(tmp_path / f"{number}.png")
+    report = data_report(tmp_path, 64)
+    assert len(report.blurred) == blurred and title in [text.get_text() for text in report.figure().texts]
+
+
 def test_duplicates_stand_together(found):
     twice = found["duplicates"]
     assert twice["files"] == [["again.jpg", "face0.png"], ["face1.png", "mirrored.png"]]
@@ -118,7 +152,7 @@ def test_sheet_shows_the_ends_and_the_duplicates(report, portraits):
     figure = report.figure()
     titles = [text.get_text() for text in figure.texts]
     assert titles == [
-        *("Some of 11, drawn at random", "Least detail; blurred: 2", "Darkest", "Brightest", "Grey: 2"),
+        *("Some of 11, drawn at random", "Least detail; the first 2 are blurred", "Darkest", "Brightest", "Grey: 2"),
         "Near-duplicates: 4 pictures in 2 groups",
     ]
     file = io.BytesIO()

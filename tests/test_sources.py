@@ -18,7 +18,7 @@ from loopback import Loopback
 from PIL import Image
 from test_repositories import FOLDER, make_repository, needs_git, serve_portraits
 
-from gan_helpers import draw_faces, fetch_faces, find_faces, prepare_images, read_labels
+from gan_helpers import data_report, draw_faces, fetch_faces, find_faces, prepare_images, read_labels
 from gan_helpers.data import catalogue, downloads, sources
 from gan_helpers.data.catalogue import SOURCES
 from gan_helpers.data.label_tables import find_labels
@@ -371,6 +371,39 @@ def test_a_copy_of_celeba(kaggle, tmp_path, capsys):
     folder = fetch_faces(f"celeba:{tmp_path / 'img_align_celeba.zip'}", cache=tmp_path)
     assert folder.name == "img_align_celeba" and len(find_faces(folder)) == 2
     assert kaggle.asked == ["a copy"]
+
+
+def test_prepared_pictures_know_where_they_came_from(kaggle, tmp_path, monkeypatch):
+    prepared = prepare_images("celeba", 32, cache=tmp_path, agree=True)
+    assert prepared.origin == fetch_faces("celeba", cache=tmp_path)
+    home = tmp_path / "kagglehub/celeba-dataset/versions/2"
+    prepared = prepare_images(f"celeba:{home}", 32, cache=tmp_path)
+    assert prepared.origin == home / "img_align_celeba" == prepared.part(1, None).origin
+    assert [path.name for path in find_faces(prepared.origin)] == [Path(file).name for file in prepared.files]
+    _pack(tmp_path / "mine.zip", _photographs(["a.jpg", "deeper/b.jpg"], (40, 40)))
+    prepared = prepare_images(tmp_path / "mine.zip", 32, cache=tmp_path)
+    assert prepared.origin == fetch_faces(tmp_path / "mine.zip", cache=tmp_path)
+    monkeypatch.chdir(prepared.origin)
+    here = prepare_images(".", 32, cache=tmp_path)
+    assert here.origin == prepared.origin and here.fingerprint == prepared.fingerprint
+    assert prepare_images("drawn", 32, count=8, cache=tmp_path).origin is None
+
+
+def test_pictures_behind_a_link_come_from_the_link(tmp_path):
+    """A table of labels lies beside the name that was given."""
+    (tmp_path / "disk/img").mkdir(parents=True)
+    (tmp_path / "disk/img/a.jpg").write_bytes(_photographs(["a.jpg"], (40, 40))["a.jpg"])
+    (tmp_path / "img").symlink_to(tmp_path / "disk/img")
+    (tmp_path / "labels.csv").write_text("file,Smiling\na.jpg,1\n")
+    prepared = prepare_images(tmp_path / "img", 32, cache=tmp_path / "cache")
+    assert find_labels(prepared.origin) == tmp_path / "labels.csv" and prepared.source == "img"
+
+
+def test_a_report_fetches_once(kaggle, tmp_path, capsys):
+    """Every fetching says the licence."""
+    report = data_report(f"celeba:{kaggle.dataset_download('a copy')}", 32, cache=tmp_path)
+    assert report.attributes == {"Bald": 0.5, "Smiling": 0.5} and report.shorter_sides.tolist() == [178, 178]
+    assert capsys.readouterr().err.count("non-commercial research only") == 1
 
 
 # Archives, paths and names ----------------------------------------------------------------------------------------

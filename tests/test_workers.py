@@ -23,6 +23,40 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("share", "cores"),
+    [
+        ({}, 6),
+        ({"cpu.max": "max 100000\n"}, 6),
+        ({"cpu.max": "400000 100000\n"}, 4),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "9600000 100000\n"}, 6),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 6),
+        ({"cpu/cpu.cfs_quota_us": "300000\n"}, 6),
+        ({"cpu.max": "300000 0\n"}, 6),
+        ({"cpu.max": "no numbers at all\n"}, 6),
+        ({"cpu.max": ""}, 6),
+    ],
+)
+def test_usable_cores_are_those_of_the_process_and_its_container(share, cores, tmp_path, monkeypatch):
+    for name, text in share.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(workers, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 5, 6, 7}, raising=False)
+    assert workers.usable_cores() == cores
+
+
+def test_usable_cores_where_a_process_cannot_be_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "CGROUP", tmp_path / "nothing")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    for known, cores in ((3, 3), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda known=known: known)
+        assert workers.usable_cores() == cores
+
+
 def _is_same(one, other):
     return one == other if isinstance(one, str) else np.array_equal(one, other)
 

@@ -87,14 +87,14 @@ def download(addresses, file, *, checksum=None, name=None, progress=None, token=
                         raise
                     failures[address] = error
     reasons = "; ".join(f"{address}: {in_words(error)}" for address, error in failures.items())
-    kept = f"; {part.stat().st_size:,} bytes came and are kept, the next try goes on there" if part.exists() else ""
+    kept = f"; {came:,} bytes came and are kept, the next try goes on there" if (came := _came(part)) else ""
     raise ValueError(f"expected {name} from {_hosts(addresses)}; received nothing whole ({reasons}){kept}; try later")
 
 
 def _fetch(address, part, checksum, show, token):
     """One try: what is missing of the part is asked for, and the whole is checked."""
     about = _read_about(part)
-    begin = part.stat().st_size if part.exists() else 0
+    begin = _came(part)
     same = about.get("address") == address and about.get("validator")
     headers = {"User-Agent": "gan_helpers", "Accept-Encoding": "identity"}
     if begin and (same or checksum):  # with neither, nothing would tell that two halves are of two files
@@ -120,6 +120,11 @@ def _fetch(address, part, checksum, show, token):
         found = _digest(part, checksum)
         _forget(part)
         raise (_Broken if resumed else _Refused)(f"a file with another checksum, {found}, not {checksum}")
+
+
+def _came(part):
+    """Bytes that earlier tries have left: the next one asks for what comes after them."""
+    return part.stat().st_size if part.exists() else 0
 
 
 def _fits(answer, begin, about):
@@ -182,6 +187,17 @@ def _read_about(part):
 def _forget(part):
     part.unlink(missing_ok=True)
     _about(part).unlink(missing_ok=True)
+
+
+def keep_if_right(file, checksum):
+    """Deletes a file that is not what it should be, so that of many files `download` fetches those alone anew.
+
+    Args:
+        file: path of the file; there need be none.
+        checksum: as for `download`.
+    """
+    if file.exists() and not is_right(file, checksum):
+        file.unlink()
 
 
 def is_right(file, checksum):

@@ -199,8 +199,7 @@ def _download_all(api, dataset, revision, chosen, into):
                 arrived, before = arrived + done - before, done
                 show(arrived, size)
 
-        if file.exists() and not downloads.is_right(file, checksum):
-            file.unlink()
+        downloads.keep_if_right(file, checksum)
         address = url(dataset, one.rfilename, revision=revision)
         downloads.download([address], file, checksum=checksum, progress=came, token=token)
         came(file.stat().st_size)

@@ -22,7 +22,7 @@ from gan_helpers.data.decoding import load_image, or_reason, printable
 from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.locks import alone
 from gan_helpers.data.sources import cache_folder, fetch_faces, find_faces, source_of
-from gan_helpers.data.workers import decoders
+from gan_helpers.data.workers import decoders, usable_cores
 
 _CACHE_VERSION = 3  # raise when decoding or drawing changes, so that old caches are made anew
 _CHUNK = 256  # pictures in memory at a time while preparing, fewer where they are large
@@ -49,6 +49,8 @@ class PreparedImages:
             `range` of their numbers.
         seed: seed of drawn faces, else `None`.
         several: list of `(file, count)`, the files that gave several faces, with `crop="faces"`.
+        origin: the folder that `files` lie in, such as the one that a source was fetched or an archive unpacked into;
+            `None` for drawn faces, or where it is not known. Not part of the fingerprint.
     """
 
     images: np.ndarray
@@ -60,6 +62,7 @@ class PreparedImages:
     files: tuple | range = ()
     seed: int | None = None
     several: list = field(default_factory=list)
+    origin: Path | None = None
 
     def part(self, start, stop):
         """Some of the pictures, in order, such as `part(0, 6000)` to train on and `part(6000, None)` to measure with.
@@ -148,7 +151,8 @@ def prepare_images(data, image_size=64, *, crop=None, count=8000, seed=0, cache=
     chunks = functools.partial(_decoded_chunks, paths, Path(data), image_size, crop, size)
     prepared = _open_or_make(folder, image_size, len(paths), chunks)
     files = _file_of_each([file for file, *_ in stats], prepared)
-    prepared = replace(prepared, source=name, crop=crop, files=files)
+    # Not resolved: a table of labels lies beside the link that was named, not beside what it leads to.
+    prepared = replace(prepared, source=name, crop=crop, files=files, origin=Path(data).absolute())
     if len(prepared.images) == 0:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in prepared.skipped[:3])
         shutil.rmtree(prepared.folder, ignore_errors=True)
@@ -231,7 +235,7 @@ def _decoded_chunks(paths, folder, image_size, crop, size, start):
 def _loading(image_size, crop, size):
     """A function of a list of paths that returns lists of pictures, or reasons: in processes where there is much to do,
     in threads where starting those would take longer."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
 
     def load(path):
         return or_reason(load_image, path, image_size, crop)

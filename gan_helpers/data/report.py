@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -16,10 +15,10 @@ from gan_helpers.data.drawn_faces import ATTRIBUTES, draw_attributes
 from gan_helpers.data.images import PreparedImages, prepare_images
 from gan_helpers.data.label_tables import find_labels, read_labels
 from gan_helpers.data.near_duplicates import mirrored_members, near_duplicates, perceptual_hash
-from gan_helpers.data.sources import fetch_faces
 
 BLURRED = 2.5  # `detail` below which a picture shows no more than one of half its size would
-GREY = 5.0  # grey levels between a pixel's strongest and weakest colour, on average, below which a picture is grey
+GREY = 8  # `colour` below which a picture is grey
+_COLOURED = 0.05  # share of its pixels by which a picture's colour is judged: lips are enough
 _BLOCK_PIXELS = 2**22
 _SHOWN_MEMBERS, _SHOWN_ROWS = 5, 4  # of near-duplicates on the contact sheet
 
@@ -37,7 +36,8 @@ class DataReport:
         enlarged: how many had fewer pixels a side, within the crop, than `image_size`; `None` for faces that were
             found, whose squares differ.
         brightness: float32 `(count,)`, mean grey value, 0 to 255.
-        colour: float32 `(count,)`, mean distance between a pixel's strongest and weakest colour, 0 to 255.
+        colour: uint8 `(count,)`, the distance between strongest and weakest colour that a twentieth of the pixels have
+            or exceed, 0 to 255. A mean would call a face before much black grey.
         detail: float32 `(count,)`, see `detail`.
         duplicates: list of int arrays, the numbers of pictures that are one and the same; `None` for drawn faces.
         mirrored: how many of them are mirror images of their group's first.
@@ -138,7 +138,7 @@ class DataReport:
         softest = np.argsort(self.detail, kind="stable")
         rows = [
             (f"Some of {count:,}, drawn at random", some),
-            (f"Least detail; blurred: {len(self.blurred):,}", softest),
+            (f"Least detail; {_blurred_are(len(self.blurred))}", softest),
             ("Darkest", order),
             ("Brightest", order[::-1]),
         ]
@@ -197,15 +197,14 @@ def data_report(data, image_size=64, *, crop=None, count=8000, seed=0, cache=Non
         files = [str(number) for number in range(count)]
         attributes, described = _drawn_attributes(count, seed), count
     else:
-        folder = fetch_faces(data, agree=agree, cache=cache)
         files = list(map(printable, prepared.files))
-        shorter, longer = _sides(Path(folder), prepared.files)
+        shorter, longer = _sides(prepared.origin, prepared.files)
         if prepared.crop == "faces":
             enlarged = None
         else:
             used = np.minimum(shorter, prepared.crop[2] - prepared.crop[0]) if prepared.crop else shorter
             enlarged = int(((used < image_size) & (shorter > 0)).sum())
-        attributes, described = _attributes(Path(folder), prepared.files, notes)
+        attributes, described = _attributes(prepared.origin, prepared.files, notes)
     brightness, colour, detail_, hashes = _looks(prepared.images)
     duplicates, mirrored = None, 0
     if str(data) == "drawn":
@@ -274,10 +273,16 @@ def _looks(images):
             block = np.asarray(images[start : start + length])
             grey, (red, green, blue) = _grey(block), np.moveaxis(block, -1, 0)
             spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-            colour = spread.mean(axis=(1, 2), dtype=np.float32)
-            parts.append((grey.mean(axis=(1, 2)), colour, _detail(grey), perceptual_hash(block)))
+            parts.append((grey.mean(axis=(1, 2)), _colour(spread), _detail(grey), perceptual_hash(block)))
             bar.update(len(block))
     return (np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def _colour(spread):
+    """Of each picture the value that the most coloured of its pixels have or exceed."""
+    pixels = spread.reshape(len(spread), -1)
+    place = int((1 - _COLOURED) * pixels.shape[1])
+    return np.partition(pixels, place, axis=1)[:, place]
 
 
 def _sides(folder, files):
@@ -348,6 +353,13 @@ def _span(sides):
 
 def _share(names, count):
     return {"count": len(names), "share": round(len(names) / count, 4), "files": names.tolist()}
+
+
+def _blurred_are(count):
+    """Which of a row that begins with the most blurred are blurred."""
+    if count > COLUMNS:
+        return f"all of these and {count - COLUMNS:,} more are blurred"
+    return {0: "none is blurred", 1: "the first is blurred"}.get(count, f"the first {count} are blurred")
 
 
 def _groups(count):

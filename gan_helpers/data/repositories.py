@@ -117,8 +117,7 @@ def download_listed(trees, branch, folder, mirrors, into, *, name=None, progress
     def fetch(row):
         addresses = [f"{mirror}/{folder}/{urllib.parse.quote(row['path'])}" for mirror in mirrors]
         file, checksum = into / row["path"], f"git:{row['sha']}"
-        if file.exists() and not downloads.is_right(file, checksum):
-            file.unlink()
+        downloads.keep_if_right(file, checksum)
         downloads.download(addresses, file, checksum=checksum, progress=lambda done, total: None)
 
     with downloads.shown(name or folder, progress, unit=" files") as show, ThreadPoolExecutor(AT_ONCE) as pool:

@@ -4,6 +4,7 @@ They are started by their module's name, not by `multiprocessing`: that would ru
 fork a process in which TensorFlow has threads.
 """
 
+import math
 import os
 import pickle
 import queue
@@ -22,7 +23,35 @@ import numpy as np
 from gan_helpers.data import decoding
 
 AT_ONCE = 32  # pictures that a process is given
+CGROUP = Path("/sys/fs/cgroup")  # where Linux says what a container may use
 _KILLED = "it ended the process that decoded it"
+
+
+def usable_cores():
+    """How many processor cores this process may keep busy: what it is bound to, and what its container is given.
+
+    A container's share of the processor (`docker run --cpus 2`) leaves all of the machine's cores in sight, and stops
+    whoever uses more than it for a part of the time.
+
+    Returns:
+        An `int`, at least 1; a share that is no whole number counts as the next one above it.
+
+    Example:
+        >>> usable_cores()
+        2
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _container_share())))
+
+
+def _container_share():
+    """Cores' worth of time that a container is given, by version 2 of Linux' control groups or 1; else infinity."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError, ZeroDivisionError):  # no such file, `max` where nothing is set
+            quota, period = map(int, " ".join((CGROUP / name).read_text() for name in names).split())
+            if quota > 0:
+                return quota / period
+    return math.inf
 
 
 @contextmanager

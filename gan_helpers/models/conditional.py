@@ -3,6 +3,22 @@
 from keras import layers
 
 
+def network_inputs(main, attributes=None):
+    """What a network is called with, whether it has attributes or not.
+
+    Args:
+        main: latents of a generator, images of a discriminator.
+        attributes: float32 `(batch, n)` in [-1, 1]. Defaults to `None`, for a network without.
+
+    Returns:
+        `main`, or a list of `main` and `attributes`.
+
+    Example:
+        >>> generator(network_inputs(latents, labels.sample(len(latents))))
+    """
+    return main if attributes is None else [main, attributes]
+
+
 def generator_inputs(z_dim, attributes):
     """A generator's inputs, and what its first layer is given: the latents, and the attributes beside them.
 
@@ -52,7 +68,7 @@ def discriminator_inputs(image_size, attributes):
     """A discriminator's inputs: the images; the attributes, or `None`; and both as a model takes them."""
     images = layers.Input((image_size, image_size, 3), name="images")
     given = layers.Input((attributes,), name="attributes") if attributes else None
-    return images, given, images if given is None else [images, given]
+    return images, given, network_inputs(images, given)
 
 
 def judged(features, attributes, dense, initializer):

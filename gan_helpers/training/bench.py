@@ -13,6 +13,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from gan_helpers.data.batches import face_batches
+from gan_helpers.data.workers import usable_cores
 from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
 from gan_helpers.training.gan import GAN
@@ -246,7 +247,7 @@ def _machine():
     gpus = tf.config.list_physical_devices("GPU")
     precision, reason = hardware_precision()
     return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None,
         "precision": precision,
         "precision_reason": reason,

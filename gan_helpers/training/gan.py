@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from gan_helpers.models.augment import KINDS, WIDTH, augment
+from gan_helpers.models.conditional import network_inputs
 from gan_helpers.models.losses import (
     LOSSES,
     WITH_LABELS,
@@ -308,7 +309,7 @@ class GAN(keras.Model):
             it gives real and fake images.
         """
         latents, wanted = self._drawn(0, self.d_updates, tf.shape(real_images)[0])
-        fake_images = self.generator(_inputs(latents, wanted), training=True)
+        fake_images = self.generator(network_inputs(latents, wanted), training=True)
         return self._learn_to_tell(real_images, fake_images, attributes, wanted)
 
     def train_generator(self, batch_size):
@@ -322,7 +323,7 @@ class GAN(keras.Model):
         """
         latents, wanted = self._drawn(1, self.g_updates, batch_size)
         with tf.GradientTape() as tape:
-            fake_images = self.generator(_inputs(latents, wanted), training=True)
+            fake_images = self.generator(network_inputs(latents, wanted), training=True)
             g_loss = self.g_loss(self._discriminate(fake_images, "again", wanted))
             goal = self.g_optimizer.scale_loss(g_loss)
         gradients = tape.gradient(goal, self.generator.trainable_variables)
@@ -347,7 +348,7 @@ class GAN(keras.Model):
         batch_size = tf.shape(real_images)[0]
         latents, wanted = self._drawn(0, self.d_updates, batch_size)
         with tf.GradientTape() as g_tape:
-            fake_images = self.generator(_inputs(latents, wanted), training=True)
+            fake_images = self.generator(network_inputs(latents, wanted), training=True)
             results = self._learn_to_tell(real_images, tf.stop_gradient(fake_images), attributes, wanted)
             logits = [self._discriminate(fake_images, "again", wanted)]
             if self.loss_name == "relativistic":
@@ -405,7 +406,7 @@ class GAN(keras.Model):
             uniforms = tf.random.stateless_uniform((tf.shape(images)[0], WIDTH), self._seed(part))
             probability = tf.convert_to_tensor(self.adaptive[0]) if self.adaptive else 1.0
             images = augment(images, uniforms, self.augmentation, probability)
-        return self.discriminator(_inputs(images, attributes), training=True)
+        return self.discriminator(network_inputs(images, attributes), training=True)
 
     def _adapt(self, real_scores):
         """Augments more often while the discriminator is surer of real images than the target, else less often."""
@@ -516,11 +517,6 @@ def _sides(network):
     shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]
     main = shapes[0][1:]
     return main[0] if len(main) == 1 else main, shapes[1][-1] if len(shapes) > 1 else 0
-
-
-def _inputs(main, attributes):
-    """What a network is called with: latents or images, and attributes where there are any."""
-    return main if attributes is None else [main, attributes]
 
 
 def _known(attributes):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_helpers.metrics.pixels import contrast, diversity, nyquist_power, saturated_share, sharpness
+from gan_helpers.models.conditional import network_inputs
 from gan_helpers.models.losses import scores
 from gan_helpers.training.conditions import HEALTHY, diagnose
 from gan_helpers.training.files import read_table, table_bytes, write_whole
@@ -181,14 +182,12 @@ class HealthMonitor(keras.callbacks.Callback):
         return look
 
     def _pass(self, pictures):
-        if self._attributes is None:
-            samples = self.model.generator(self._latents, training=False)
-            logits = self.model.discriminator(tf.concat([samples, pictures], 0), training=False)
-        else:  # all are judged with unknown attributes, as those of unseen pictures are
-            samples = self.model.generator([self._latents, self._attributes], training=False)
-            judged = tf.concat([samples, pictures], 0)
+        samples = self.model.generator(network_inputs(self._latents, self._attributes), training=False)
+        judged = tf.concat([samples, pictures], 0)
+        unknown = None
+        if self._attributes is not None:  # all are judged with unknown ones, as those of unseen pictures are
             unknown = tf.zeros((tf.shape(judged)[0], self._attributes.shape[1]))
-            logits = self.model.discriminator([judged, unknown], training=False)
+        logits = self.model.discriminator(network_inputs(judged, unknown), training=False)
         norms = [tf.linalg.global_norm(_kernels(net)) for net in (self.model.generator, self.model.discriminator)]
         return samples, logits[:, 0], tf.stack(norms)
 

@@ -19,7 +19,6 @@ from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.images import PreparedImages, prepare_images
 from gan_helpers.data.label_tables import find_labels, labels_of
 from gan_helpers.data.labels import Attribute, Labels
-from gan_helpers.data.sources import fetch_faces
 from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import read_recipe
 from gan_helpers.training.bench import seconds_a_step
@@ -138,7 +137,7 @@ def train(
             heart. Defaults to newly drawn faces for `"drawn"`, else to none.
         attributes: names of attributes by which faces are to be ordered, such as `("Smiling", "Eyeglasses")`: a
             conditional GAN. Of drawn faces they are those in `drawn_faces.ATTRIBUTES`. Defaults to none.
-        labels: path of their table, see `read_labels`. Defaults to one in or beside the data's folder, see
+        labels: path of their table, see `read_labels`. Defaults to one in or beside the folder of the pictures, see
             `find_labels`; of drawn faces they are known.
         callbacks: further Keras callbacks.
         cache: folder of prepared pictures, see `prepare_images`.
@@ -178,7 +177,7 @@ def train(
         prepared = prepare_images(data, image_size, crop=crop, count=count, cache=cache, agree=agree)
         for file, reason in prepared.skipped:
             report(f"skipped {file}: {reason}")
-    labels = _labels(data, prepared, attributes, labels, {"agree": agree, "cache": cache}, report)
+    labels = _labels(prepared, attributes, labels, report)
     steps = steps_per_epoch(len(prepared.images), recipe.batch_size)
     goal = None if epochs is None else epochs * steps
     output = Path(output or Path("runs") / f"{prepared.source}-{image_size}px-{_file_name(named)}-seed{seed}")
@@ -459,7 +458,7 @@ def _checked_recipe(recipe, image_size, attributes):
     return recipe
 
 
-def _labels(data, prepared, attributes, table, fetching, report):
+def _labels(prepared, attributes, table, report):
     """The labels to train with, `None` for an unconditional GAN; what is not known of the pictures is said."""
     if not attributes:
         if table is not None:
@@ -468,8 +467,8 @@ def _labels(data, prepared, attributes, table, fetching, report):
                 "(--attributes Smiling,Eyeglasses), or leave the table out"
             )
         return None
-    if table is None and not isinstance(data, PreparedImages) and str(data) != "drawn":
-        table = find_labels(fetch_faces(data, **fetching))
+    if table is None and prepared.origin is not None:
+        table = find_labels(prepared.origin)
     labels = labels_of(prepared, attributes, table)
     if labels.unlabelled:
         report(f"{labels.unlabelled} of {len(labels.values)} faces have no labels; theirs count as unknown")

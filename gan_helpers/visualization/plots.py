@@ -7,6 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
+from gan_helpers.models.conditional import network_inputs
+
 
 def sample_latents(count, latent_dim=100, *, seed=0):
     """Latents from the standard normal distribution; the first rows do not depend on `count`.
@@ -52,8 +54,9 @@ def generate_images(generator, latents, *, seed=0, batch_size=64, attributes=Non
     rows = attributes_for(generator, len(latents), attributes, seed=seed)
     parts = []
     for start in range(0, len(latents), batch_size):
-        some = [given[start : start + batch_size] for given in (latents, rows) if given is not None]
-        parts.append(generator(some[0] if rows is None else some, training=False))
+        some = slice(start, start + batch_size)
+        given = network_inputs(latents[some], None if rows is None else rows[some])
+        parts.append(generator(given, training=False))
     return to_uint8(np.concatenate([keras.ops.convert_to_numpy(part) for part in parts]))
 
 

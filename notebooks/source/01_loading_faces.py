@@ -15,9 +15,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/your-username/Generate-faces-using-GANs/blob/main/notebooks/01_loading_faces.ipynb)
 #
-# A GAN learns from pictures alone, so whatever is wrong with the pictures ends up in its faces. At the end of this
-# notebook you will have turned a folder of files, good and broken, into batches to learn from, and you will know what
-# happened to every pixel on the way. From such batches a generator learns to make these:
+# A GAN learns from pictures alone, so whatever is wrong with the pictures ends up in its faces. At the end
+# you will have turned a folder of files, good and broken, into batches, and know what happened to every pixel on the
+# way. From such batches a generator learns to make these:
 #
 # ![Faces that a generator made after it was trained on drawn ones](../images/drawn_faces.png)
 #
@@ -90,8 +90,8 @@ plt.show()
 # $i$ alone, so everybody who draws it gets the same bytes.
 #
 # With the pictures comes a table, the **attributes** that each face was drawn with: `smile`, `eyeglasses`, `hat` and 31
-# more. One can be set by hand, and then everything else stays as it was. Below, each row is one person, and from left
-# to right one attribute goes from its lowest value to its highest.
+# more. One can be set by hand; everything else then stays. Below, each row is one person, and from left to right one
+# attribute goes from its lowest value to its highest.
 
 
 # %%
@@ -131,7 +131,7 @@ except ValueError as error:
 # ## A folder of your own
 #
 # Real folders are untidy: wide and tall pictures, phones that store a portrait on its side, folders in folders. Let us
-# write such a folder. Each "photograph" is a drawn face whose edge colours continue to the borders of a larger picture.
+# write one. Each "photograph" is a drawn face whose edge colours continue to the borders of a larger picture.
 
 
 # %%
@@ -154,8 +154,8 @@ Image.fromarray(np.rot90(photograph(34, 300, 400))).save(samples / "phone.jpg", 
 
 # %% [markdown]
 # Now the trouble: a download that broke off, a log-in page and a letter that somebody named `.jpg`, a picture of a
-# single pixel, and a text file. `find_faces` walks through the folder and lists what its ending calls a picture. The
-# text file is left out; the others have deceived it so far.
+# single pixel, and a text file. `find_faces` walks through the folder and lists what its ending calls a picture. It
+# leaves the text file out; the others deceive it.
 
 # %%
 whole = (samples / "landscape.jpg").read_bytes()
@@ -185,7 +185,7 @@ plt.show()
 
 # %% [markdown]
 # All faces are upright squares of one size, the phone's included. Always read the list of skipped files: a long one
-# means that something is wrong with the folder.
+# means that something is wrong.
 #
 # ## Cropping against squashing
 #
@@ -222,17 +222,18 @@ for cell, (name, way) in zip(axes, ways.items(), strict=True):
     cell.axis("off")
 
 # %% [markdown]
-# The squashed face is too narrow, and its number says by how much. A generator that is trained on squashed pictures
-# makes narrow people.
+# The squashed face is too narrow, and its number says by how much. A generator trained on such pictures makes narrow
+# people.
 #
 # ## A box for aligned sets
 #
-# The centre is a guess. Some sets have been **aligned**: moved and turned until the eyes stood at the same place. Then one box, given as `(left, top, right, bottom)` in pixels, cuts every face alike.
+# The centre is a guess. Some sets are **aligned**: moved and turned until the eyes stood at the same place. Then one
+# box, given as `(left, top, right, bottom)` in pixels, cuts every face alike.
 #
 # CelebA's pictures are 178 pixels wide and 218 high, and its faces lie in the box `18,50,158,190`, which `celeba` takes
-# by itself; elsewhere give it as `crop`, or as `--crop 18,50,158,190`.
+# by itself; elsewhere give it as `crop` or `--crop`.
 #
-# Here it is on a drawn stand-in. A second, smaller picture lies in the same folder.
+# Here it is on a drawn stand-in; a smaller picture lies beside it.
 
 # %%
 box = (18, 50, 158, 190)
@@ -286,7 +287,7 @@ else:
 
 # %% [markdown]
 # One picture gave three, upright and alike in size. Where no face is found, or only small or cut ones, the file is
-# skipped and named, as above.
+# skipped and named.
 #
 # ## The core, written out
 #
@@ -318,7 +319,7 @@ for path in good:
 #
 # ## Look before you train
 #
-# A generator learns what it is shown: grey, blurred and doubled pictures too. Let us spoil a folder on purpose and ask
+# A generator learns what it is shown: grey, blurred and doubled pictures too. We spoil a folder on purpose and ask
 # `data_report`, on the command line `python -m gan_helpers report`, what is in it.
 
 # %%
@@ -359,9 +360,9 @@ plt.show()
 
 # %% [markdown]
 # A memory map (`memmap`) looks like an array, but its bytes stay on disk until they are asked for, so the set may be
-# larger than memory. In the lower row some faces are mirrored. They are still faces, so this doubles the data at no cost.
+# larger than memory. In the lower row some faces are mirrored: still faces, so the data doubles at no cost.
 #
-# To see the order, let pictures hold nothing but their own number: twelve of them, in batches of four.
+# To see the order, let twelve pictures hold nothing but their number, in batches of four.
 
 # %%
 numbered = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None, None], (12, 8, 8, 3))
@@ -380,7 +381,7 @@ print("start_step=4 jumps to step 4:   ", numbers(2, seed=1, start_step=4) == nu
 
 # %% [markdown]
 # Each epoch of three steps holds every number once, in a new order. Each batch depends on `(seed, step)` alone: a
-# training that was stopped at step 1,000 can go on with precisely the batches that it would have seen.
+# training stopped at step 1,000 goes on with precisely the batches that it would have seen.
 #
 # ## Why the range is [-1, 1]
 #
@@ -416,7 +417,7 @@ print(f"without scaling, tanh could reach {np.mean(prepared.images[:1000] <= 1):
 #
 # If loading is slow, the networks wait for their batch and an expensive GPU idles. So files are decoded once, on all
 # cores, into a **cache**, and the next batches are made while the networks compute. Its key is the files and the
-# settings: change one of them and it is made anew. Stopped halfway, it goes on where it was. How fast is each way here?
+# settings: change one and it is made anew. Stopped halfway, it goes on where it was. How fast is each way here?
 
 
 # %%
