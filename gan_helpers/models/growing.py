@@ -37,7 +37,8 @@ def growing_discriminator(image_size, base_filters, minibatch_std, activation, a
     x, size = None, image_size
     while True:
         shape = _filters(size // 2, image_size, base_filters), 4, 2, "same"
-        seen = layers.Conv2D(*shape, kernel_initializer=_initial(), name=f"images_{size}")(pictures)
+        # Without a bias: with one before a sum TensorFlow's optimiser trips over the two fused, and says so.
+        seen = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"images_{size}")(pictures)
         if x is not None:
             deep = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"above_{size}")(x)
             deep = batch_normalised(deep, name=f"above_{size}_norm", gamma_initializer="zeros")

@@ -486,7 +486,7 @@ class GAN(keras.Model):
         kept = [norm.momentum for norm in norms]
         for norm in norms:
             norm.trainable, norm.momentum = True, 0.0
-        self._averaged(_inputs(*self._latents(2**62 + number, SETTLED_BATCH)), training=True)
+        self._averaged(network_inputs(*self._latents(2**62 + number, SETTLED_BATCH)), training=True)
         for norm, momentum in zip(norms, kept, strict=True):
             norm.trainable, norm.momentum = False, momentum
         return [(tf.identity(norm.moving_mean), tf.identity(norm.moving_variance)) for norm in norms]

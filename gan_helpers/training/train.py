@@ -248,11 +248,7 @@ def train(
                 scale = max(1, min(stage.shrink, 512 // image_size))
                 watchers = [
                     ProgressBar(recipe.batch_size, end, stop.minutes_left, progress),
-                    *(
-                        [_monitor(prepared, unseen, recipe.batch_size, part.folder, report, stage.shrink)]
-                        if health
-                        else []
-                    ),
+                    *([_monitor(prepared, unseen, stage, part.folder, report)] if health else []),
                     StopWhenBroken(),
                     DrawSamples(latents, steps, directory=directory, name=name, every=sample_every, scale=scale),
                     *callbacks,
