@@ -77,7 +77,7 @@ def batch(real_batch):
 # Networks
 
 
-@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "light"])
+@pytest.mark.parametrize("architecture", ["dcgan", "growing", "resnet", "light"])
 def test_every_architecture_takes_attributes(architecture):
     shared = SMALL | {"architecture": architecture, "attributes": 3}
     generator, discriminator = generator_model(10, **shared), discriminator_model(**shared, minibatch_std=True)
@@ -88,7 +88,7 @@ def test_every_architecture_takes_attributes(architecture):
     assert logits.shape == (2, 1) and logits.dtype == "float32"
 
 
-@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "light"])
+@pytest.mark.parametrize("architecture", ["dcgan", "growing", "resnet", "light"])
 def test_without_attributes_networks_are_as_ever(architecture):
     networks = []
     for given in ({}, {"attributes": 0}):

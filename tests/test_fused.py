@@ -21,7 +21,7 @@ from gan_helpers.training.fused import (
     stock_copy,
 )
 
-ARCHITECTURES = ("dcgan", "script_32", "resnet", "light")
+ARCHITECTURES = ("dcgan", "growing", "script_32", "resnet", "light")
 NETWORKS = [(kind, architecture) for kind in ("generator", "discriminator") for architecture in ARCHITECTURES]
 RANDOM = np.random.default_rng(4)
 LATENTS = RANDOM.normal(size=(8, 10)).astype(np.float32)

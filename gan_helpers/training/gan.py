@@ -278,7 +278,8 @@ class GAN(keras.Model):
 
         With attributes `latents` is a list of latents and attributes.
         """
-        return self._averaged(latents, training=training)
+        network = self.averaged_generator if tf.executing_eagerly() else self._averaged
+        return network(latents, training=training)
 
     def train_step(self, batch):
         real_images, attributes = batch if self.labels is not None else (batch, None)

@@ -214,55 +214,45 @@ def train(
         directory, name = template or (run.samples, "epoch_{epoch}.png")
         latents = sample_latents(64, recipe.latent_dim, seed=seed)
         per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
-        unseen = _unseen(prepared, unseen) if health else None
-        plan = stages(recipe, image_size, settings.get("planned_steps"))
-        runs = [run if one.shrink == 1 else run.smaller(one.image_size) for one in plan]
-        begun = max((number for number, part in enumerate(runs) if part.begun), default=0)
-        gan = None
-        for number, (stage, part) in enumerate(zip(plan, runs, strict=True)):
-            if number < begun:
-                continue
+        if health and unseen is None and prepared.source == "drawn":
+            unseen = draw_faces(UNSEEN, image_size, seed=UNSEEN_SEED)[0]
+        smaller = before = None
+        for stage, part in _left(stages(recipe, image_size, settings.get("planned_steps")), run, settings):
             stop.listen()
-            if part is not run:
-                part.open(settings | {"image_size": stage.image_size, "base_filters": stage.recipe.base_filters})
-            smaller, gan = (
-                gan,
-                build_gan(
-                    stage.recipe, stage.image_size, seed, precision, settings.get("planned_steps"), labels, stage.first
-                ),
-            )
+            planned = settings.get("planned_steps")
+            gan = build_gan(stage.recipe, stage.image_size, seed, precision, planned, labels, stage.first)
             start = part.restore(gan)
             if smaller is not None and not start:
                 grow(smaller, gan)
-                part.take_over(runs[number - 1])
+                part.take_over(before)
                 start = gan.step
             at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
             faces = f"{len(prepared.images)} faces of {stage.image_size} pixels"
             report(f"run: {output} ({at}); {faces}, {steps} steps an epoch")
             end = min((one for one in (stage.last, goal) if one is not None), default=None)
+            watchers = [
+                ProgressBar(recipe.batch_size, end, stop.minutes_left, progress),
+                *([_monitor(prepared, unseen, stage, part.folder, report)] if health else []),
+                StopWhenBroken(),
+                DrawSamples(latents, steps, directory=directory, name=name, every=sample_every, scale=stage.shrink),
+                *callbacks,
+                SaveRun(part, steps, recipe.batch_size, checkpoint_seconds, best_by),
+                stop,
+            ]
+            if tensorboard:
+                watchers.append(WriteTensorBoard(part.folder / "tensorboard", latents))
+            if working_copy is not None:
+                watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
             if end is not None and start >= end:
-                if stage.last is None or start < stage.last:
-                    report(f"it has its {epochs} epochs already; ask for more to train on")
                 part.save(gan)  # so that a generator that was damaged is there again
             else:
-                scale = max(1, min(stage.shrink, 512 // image_size))
-                watchers = [
-                    ProgressBar(recipe.batch_size, end, stop.minutes_left, progress),
-                    *([_monitor(prepared, unseen, stage, part.folder, report)] if health else []),
-                    StopWhenBroken(),
-                    DrawSamples(latents, steps, directory=directory, name=name, every=sample_every, scale=scale),
-                    *callbacks,
-                    SaveRun(part, steps, recipe.batch_size, checkpoint_seconds, best_by),
-                    stop,
-                ]
-                if tensorboard:
-                    watchers.append(WriteTensorBoard(part.folder / "tensorboard", latents))
-                if working_copy is not None:
-                    watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
                 stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed, shrink=stage.shrink)
                 _fit(gan, stream, end, steps, per_execution, watchers)
             if gan.stop_training or (goal is not None and gan.step >= goal):
                 break
+            smaller, before = gan, part
+        if goal is not None and start >= goal:
+            report(f"it has its {epochs} epochs already; ask for more to train on")
         grid = image_grid(generate_images(gan.averaged_generator, 64, seed=seed), scale=2 if image_size < 64 else 1)
         write_whole(run.folder / "faces.png", lambda file: Image.fromarray(grid).save(file, "PNG"))
         if working_copy is not None:
@@ -274,10 +264,14 @@ def train(
     return Trained(gan, run, output, prepared, steps, stop.interrupted, output / "faces.png", samples)
 
 
-def _unseen(prepared, unseen):
-    if unseen is None and prepared.source == "drawn":
-        return draw_faces(UNSEEN, prepared.images.shape[1], seed=UNSEEN_SEED)[0]
-    return unseen
+def _left(plan, run, settings):
+    """The stages that a run has not left behind yet, each with its own run: in the end the run itself."""
+    runs = [run if stage.shrink == 1 else run.smaller(stage.image_size) for stage in plan]
+    begun = max((number for number, part in enumerate(runs) if part.begun), default=0)
+    for stage, part in list(zip(plan, runs, strict=True))[begun:]:
+        if part is not run:
+            part.open(settings | {"image_size": stage.image_size, "base_filters": stage.recipe.base_filters})
+        yield stage, part
 
 
 def _monitor(prepared, unseen, stage, folder, report):
