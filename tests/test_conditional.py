@@ -249,9 +249,7 @@ def test_what_is_unknown_teaches_nothing(batch):
     """With all unknown, real images leave the projection as it is; only what fakes say of it is learnt."""
     gan, seen = _gan(), []
     gan.d_loss = lambda real_logits, fake_logits: seen.append(real_logits) or tf.reduce_mean(real_logits)
-    projection = next(
-        layer for layer in gan.discriminator.layers if layer.name.startswith("dense") and not layer.use_bias
-    )
+    projection = gan.discriminator.get_layer("projection")
     for scale in (1.0, 3.0):
         before = gan.discriminator.get_weights()
         projection.kernel.assign(scale * projection.kernel)

@@ -235,7 +235,7 @@ def test_saved_copies_load_without_this_library(tmp_path):
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     for number, outputs in enumerate(expected):
-        np.testing.assert_allclose(np.load(tmp_path / f"{number}.npy"), outputs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(np.load(tmp_path / f"{number}.npy"), outputs, rtol=1e-5, atol=1e-5)
 
 
 def test_in_float32_and_back():

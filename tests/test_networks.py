@@ -170,7 +170,7 @@ def test_normalisation_of_generators(architecture, normalisation):
     assert ("BatchNormalization" in _kinds(network)) == (normalisation == "batch")
     if normalisation == "none" and architecture == "dcgan":
         assert all(layer.use_bias for layer in network.layers if hasattr(layer, "use_bias"))
-    assert ("Conv2DTranspose" in _kinds(network)) == (architecture == "dcgan")
+    assert ("Conv2DTranspose" in _kinds(network)) == (architecture in ("dcgan", "growing"))
     assert all(type(layer).__module__.startswith("keras.") for layer in network.layers)
 
 
