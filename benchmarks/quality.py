@@ -8,8 +8,8 @@ in bfloat16 and channels last where that is fastest; and the script origin's net
 
 The minutes are training alone: the core's time from the end of a process's first step to the end of its last, alike for
 all (see `benchmarks.quality_peers`). A run goes on from budget to budget, so the 30 minutes of a seed contain its 10,
-but for recipes whose learning rates fall over a planned length: those are trained anew for each. Nothing of the parts
-kept apart enters training, so that what is trained once can be scored against either.
+but for recipes that depend on a planned length (growth, falling rates): those are trained anew for each. Nothing of the
+parts kept apart enters training, so that what is trained once can be scored against either.
 
     python -m benchmarks.quality --data FOLDER --against tune    # while choosing settings
     python -m benchmarks.quality --data FOLDER --against score   # once, at the end
@@ -230,10 +230,10 @@ def all_jobs(options, prepared):
 
 
 def make_job(folder, name, system, minutes, seed, *, planned_minutes=None):
-    """A job: its run goes on from budget to budget, unless its learning rates fall over a length that is not given."""
+    """A job: its run goes on from budget to budget, unless its recipe depends on its length, which is not given."""
     word = re.sub(r"[^\w.-]+", "-", name)
     run, label = f"{word}-seed{seed}", f"{word}-{minutes:g}min-seed{seed}"
-    falls = system["kind"] == "recipe" and read_recipe(system["recipe"]).final_learning_rate < 1
+    falls = system["kind"] == "recipe" and read_recipe(system["recipe"]).planned
     if falls and planned_minutes is None:
         run = label
     paths = {"run": str((folder / "runs" / run).resolve())}

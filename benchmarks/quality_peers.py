@@ -108,7 +108,7 @@ def race_recipe(job):
     folder, recipe, seconds = Path(job["run"]), read_recipe(job["recipe"]), 60 * job["minutes"]
     run, clock, prepared = folder / "run", Clock(folder / "clock.csv"), _prepared(job)
     length = {}
-    if recipe.final_learning_rate < 1:
+    if recipe.planned:
         length = {"epochs": planned_epochs(job, recipe, prepared.images)}
     step = newest_step(run) or 0
     if clock.owes(step, seconds):
@@ -126,7 +126,7 @@ def race_recipe(job):
 
 
 def planned_epochs(job, recipe, images):
-    """Epochs that fit into the planned minutes, for learning rates that fall: by the time of steps, kept for good."""
+    """Epochs that fit into the planned minutes, for recipes that depend on it: by the time of steps, kept for good."""
     file = Path(job["run"]) / "planned.json"
     if not file.exists():
         from gan_helpers.data.batches import steps_per_epoch

@@ -55,7 +55,7 @@ def built(name, given):
 
 
 def weights(gan, when):
-    networks = {name: getattr(gan, name).get_weights() for name in ("generator", "discriminator", "averaged_generator")}
+    networks = {name: getattr(gan, name).get_weights() for name in ("generator", "discriminator", "running_average")}
     return {f"{when}/{name}/{number:03d}": one for name, all_ in networks.items() for number, one in enumerate(all_)}
 
 

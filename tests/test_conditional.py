@@ -77,7 +77,7 @@ def batch(real_batch):
 # Networks
 
 
-@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "light"])
+@pytest.mark.parametrize("architecture", ["dcgan", "growing", "resnet", "light"])
 def test_every_architecture_takes_attributes(architecture):
     shared = SMALL | {"architecture": architecture, "attributes": 3}
     generator, discriminator = generator_model(10, **shared), discriminator_model(**shared, minibatch_std=True)
@@ -88,7 +88,7 @@ def test_every_architecture_takes_attributes(architecture):
     assert logits.shape == (2, 1) and logits.dtype == "float32"
 
 
-@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "light"])
+@pytest.mark.parametrize("architecture", ["dcgan", "growing", "resnet", "light"])
 def test_without_attributes_networks_are_as_ever(architecture):
     networks = []
     for given in ({}, {"attributes": 0}):
@@ -249,9 +249,7 @@ def test_what_is_unknown_teaches_nothing(batch):
     """With all unknown, real images leave the projection as it is; only what fakes say of it is learnt."""
     gan, seen = _gan(), []
     gan.d_loss = lambda real_logits, fake_logits: seen.append(real_logits) or tf.reduce_mean(real_logits)
-    projection = next(
-        layer for layer in gan.discriminator.layers if layer.name.startswith("dense") and not layer.use_bias
-    )
+    projection = gan.discriminator.get_layer("projection")
     for scale in (1.0, 3.0):
         before = gan.discriminator.get_weights()
         projection.kernel.assign(scale * projection.kernel)

@@ -77,8 +77,45 @@ def test_average_follows_its_equation(small_gan, real_batch):
         expected = [
             keep * old + (1 - keep) * new for old, new in zip(expected, gan.generator.get_weights(), strict=True)
         ]
-    for average, by_hand in zip(gan.averaged_generator.get_weights(), expected, strict=True):
-        np.testing.assert_allclose(average, by_hand, rtol=1e-4, atol=1e-6)
+    for average, by_hand in zip(gan.averaged_generator.weights, expected, strict=True):
+        if "moving" not in average.path:
+            np.testing.assert_allclose(average, by_hand, rtol=1e-4, atol=1e-6)
+
+
+def _statistics(network):
+    """Mean and variance of each normalised map of other latents, as training has them."""
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    for layer in copy.layers:
+        layer.trainable, layer.momentum = True, 0.0
+    copy(keras.random.normal((2000, 10), seed=5), training=True)
+    return [(norm.get_weights()[2:], copy.get_layer(norm.name).get_weights()[2:]) for norm in norms]
+
+
+def test_averaged_weights_have_their_own_statistics(small_gan, real_batch):
+    gan = small_gan(averaging_half_life=200, averaging_share=0.5)
+    for _ in range(10):
+        gan.train_step(tf.constant(real_batch))
+    for (mean, variance), (own_mean, own_variance) in _statistics(gan.averaged_generator):
+        deviation = np.sqrt(own_variance.mean())
+        np.testing.assert_allclose(mean, own_mean, atol=0.1 * deviation)
+        np.testing.assert_allclose(variance, own_variance, rtol=0.2, atol=0.02 * own_variance.mean())
+
+
+def test_statistics_are_a_function_of_the_weights(small_gan, real_batch):
+    looked_at, left_alone = small_gan(), small_gan()
+    for _ in range(4):
+        for gan in (looked_at, left_alone):
+            gan.train_step(tf.constant(real_batch))
+        assert looked_at.averaged_generator is looked_at.averaged_generator
+    assert _same(_weights(looked_at.averaged_generator), _weights(left_alone.averaged_generator))
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5])
+def test_shares_of_the_images_that_there_are_not(small_gan, share):
+    with pytest.raises(ValueError, match=r"expected averaging_share in \(0, 1\]; received"):
+        small_gan(averaging_share=share)
 
 
 def test_fit_trains_and_reports(small_gan, faces):

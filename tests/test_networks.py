@@ -11,7 +11,9 @@ D_CASES = [(architecture, kind) for architecture, kinds in D_NORMALISATIONS.item
 
 
 @pytest.mark.parametrize("image_size", IMAGE_SIZES)
-@pytest.mark.parametrize(("architecture", "base_filters"), [("dcgan", 4), ("resnet", 1), ("light", 3), ("light", 1)])
+@pytest.mark.parametrize(
+    ("architecture", "base_filters"), [("dcgan", 4), ("growing", 1), ("resnet", 1), ("light", 3), ("light", 1)]
+)
 def test_shapes_and_ranges(image_size, architecture, base_filters):
     shared = {"image_size": image_size, "base_filters": base_filters, "architecture": architecture}
     generator, discriminator = generator_model(20, **shared), discriminator_model(**shared)
@@ -168,7 +170,7 @@ def test_normalisation_of_generators(architecture, normalisation):
     assert ("BatchNormalization" in _kinds(network)) == (normalisation == "batch")
     if normalisation == "none" and architecture == "dcgan":
         assert all(layer.use_bias for layer in network.layers if hasattr(layer, "use_bias"))
-    assert ("Conv2DTranspose" in _kinds(network)) == (architecture == "dcgan")
+    assert ("Conv2DTranspose" in _kinds(network)) == (architecture in ("dcgan", "growing"))
     assert all(type(layer).__module__.startswith("keras.") for layer in network.layers)
 
 
@@ -274,8 +276,12 @@ def test_stock_layers_load_in_plain_keras(name, tmp_path):
         ({"base_filters": 2.5}, "received 2.5"),
         ({"normalisation": "layer"}, "expected normalisation None or 'batch' or .*; received 'layer'; leave it out"),
         ({"normalisation": "batch", "architecture": "light"}, "without statistics of the batch.*; received 'batch'"),
+        ({"normalisation": "none", "architecture": "growing"}, "a normalisation's gain of 0.*; received 'none'"),
         ({"normalisation": "none", "image_size": 32, "architecture": "script_32"}, "None .*origin made it.*'none'"),
-        ({"architecture": "unet"}, "expected an architecture of dcgan, resnet, light, script_32; received 'unet'"),
+        (
+            {"architecture": "unet"},
+            "expected an architecture of dcgan, growing, resnet, light, script_32; received 'unet'",
+        ),
     ],
 )
 def test_bad_arguments(arguments, message):

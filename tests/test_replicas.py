@@ -86,7 +86,7 @@ def test_first_gradients_are_those_of_one_device(found, case, other):
 @pytest.mark.parametrize(("case", "other"), CASES)
 def test_later_weights_are_those_of_one_device(found, case, other):
     """After 20 steps, or the first one; the generator's average, what the health monitor sees and means too."""
-    for network in ("generator", "discriminator", "averaged_generator"):
+    for network in ("generator", "discriminator", "running_average"):
         distance = _distance(found, other, case, f"after/{network}")
         before, after = (_all(found["one"], case, f"{when}/{network}") for when in ("before", "after"))
         moved = np.linalg.norm(after - before) / np.linalg.norm(after)

@@ -60,7 +60,7 @@ def projection(features, attributes, dense, initializer):
 
     Reference: Miyato and Koyama, "cGANs with Projection Discriminator", 2018.
     """
-    embedded = dense(features.shape[-1], use_bias=False, kernel_initializer=initializer)(attributes)
+    embedded = dense(features.shape[-1], use_bias=False, kernel_initializer=initializer, name="projection")(attributes)
     return layers.Dot(axes=1)([embedded, features])
 
 
@@ -73,7 +73,7 @@ def discriminator_inputs(image_size, attributes):
 
 def judged(features, attributes, dense, initializer):
     """The logits of flat features: a dense unit, and the projection where there are attributes."""
-    logits = dense(1, kernel_initializer=initializer)(features)
+    logits = dense(1, kernel_initializer=initializer, name="logit")(features)
     if attributes is None:
         return logits
     return layers.Add()([projection(features, attributes, dense, initializer), logits])

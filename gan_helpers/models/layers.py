@@ -167,9 +167,9 @@ class MinibatchStandardDeviation(keras.layers.Layer):
         return super().get_config() | {"group_size": self.group_size}
 
 
-def batch_normalised(x):
+def batch_normalised(x, **arguments):
     # 0.9 follows the statistics of a network that changes at every step; Keras' 0.99 lags behind short runs.
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **arguments)(x)
 
 
 def _of_length_one(vector):

@@ -4,16 +4,23 @@ import keras
 from keras import layers
 
 from gan_helpers.models.conditional import discriminator_inputs, generator_inputs, judged
+from gan_helpers.models.growing import growing_discriminator, growing_generator
 from gan_helpers.models.layers import MinibatchStandardDeviation, SpectralConv2D, SpectralDense, batch_normalised
 from gan_helpers.models.light import light_discriminator, light_generator
 from gan_helpers.models.resnet import resnet_discriminator, resnet_generator
 
 IMAGE_SIZES = (32, 64, 128, 256)
-ARCHITECTURES = ("dcgan", "resnet", "light", "script_32")
+ARCHITECTURES = ("dcgan", "growing", "resnet", "light", "script_32")
 # What each network can be normalised by; the first is its own.
-G_NORMALISATIONS = {"dcgan": ("batch", "none"), "resnet": ("batch", "none"), "light": ("none",)}
+G_NORMALISATIONS = {
+    "dcgan": ("batch", "none"),
+    "growing": ("batch",),
+    "resnet": ("batch", "none"),
+    "light": ("none",),
+}
 D_NORMALISATIONS = {
     "dcgan": ("batch", "spectral", "none"),
+    "growing": ("batch",),
     "resnet": ("spectral", "batch", "none"),
     "light": ("none", "spectral"),
 }
@@ -27,6 +34,10 @@ def generator_model(
     `"dcgan"`: a dense layer makes a 4x4 block, then each transposed convolution (4x4, stride 2) doubles the side and
     halves the channels, with batch normalisation and ReLU between, tanh at the end. The kernel's size is a multiple
     of the stride, so that every output pixel is reached by equally many inputs. Weights start from N(0, 0.02).
+
+    `"growing"`: `"dcgan"` as a sum over sizes. The map at 16x16 gives a picture of 32x32; each larger map gives what
+    the next size adds to that picture, enlarged bilinearly, and begins with adding nothing. So the network of twice
+    the size, with half the `base_filters`, goes on where that of 32 pixels stands, see `training.growing.grow`.
 
     `"resnet"`: each residual block repeats the pixels and convolves twice (3x3), with batch normalisation and ReLU
     before each, beside a skip. No transposed convolution, so nothing that could make a checkerboard. With its
@@ -44,7 +55,7 @@ def generator_model(
         image_size: side of the pictures in pixels, one of 32, 64, 128, 256. Defaults to `64`; `"script_32"` makes 32.
         base_filters: channels at half of the side; each halving doubles them, in `"dcgan"` up to 16 times, in
             `"resnet"` and `"light"` up to 8 times. Defaults to `64`.
-        architecture: `"dcgan"` (default), `"resnet"`, `"light"` or `"script_32"`.
+        architecture: `"dcgan"` (default), `"growing"`, `"resnet"`, `"light"` or `"script_32"`.
         normalisation: `"batch"`, or `"none"`, where biases take its place. Defaults to `None`, the
             architecture's own: `"none"` for `"light"`, `"batch"` for the others.
         attributes: how many attributes a face is ordered by. Where there are any, the generator takes a list of latents
@@ -67,7 +78,9 @@ def generator_model(
 
     References: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
     Adversarial Networks", 2015; `"resnet"`: Miyato et al., "Spectral Normalization for Generative Adversarial
-    Networks", 2018; in the spirit of which `"light"` is: Liu et al., "Towards Faster and Stabilized GAN Training for
+    Networks", 2018; `"growing"` after Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and
+    Variation", 2018, with the sums of Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020; in
+    the spirit of which `"light"` is: Liu et al., "Towards Faster and Stabilized GAN Training for
     High-fidelity Few-shot Image Synthesis", 2021, and Huang et al., "The GAN is dead; long live the GAN!", 2024.
     """
     _check(image_size, base_filters, architecture, attributes)
@@ -78,6 +91,8 @@ def generator_model(
         return _script_generator(z_dim, base_filters)
     if architecture == "light":
         return light_generator(z_dim, image_size, base_filters, attributes)
+    if architecture == "growing":
+        return growing_generator(z_dim, image_size, base_filters, attributes)
     build = resnet_generator if architecture == "resnet" else _dcgan_generator
     return build(z_dim, image_size, base_filters, normalisation, attributes)
 
@@ -97,6 +112,10 @@ def discriminator_model(
     `"dcgan"`: the generator's mirror: convolutions (4x4, stride 2) halve the side and double the channels down to
     4x4, with leaky ReLU (0.2) and batch normalisation (not after the first), then one dense unit.
 
+    `"growing"`: `"dcgan"` that sees each size by itself: a convolution (4x4, stride 2) of the picture, and one of each
+    smaller copy of it down to 32 pixels, where it is added to what the larger ones gave; the latter go through a
+    batch normalisation whose gain begins at 0.
+
     `"resnet"`: residual blocks of ReLU and 3x3 convolutions, average pooling, spectral normalisation.
 
     `"light"`: one convolution (4x4, stride 2), then the light generator's mirror with slimmer residual blocks, average
@@ -108,10 +127,10 @@ def discriminator_model(
     Args:
         image_size: side of the pictures in pixels, one of 32, 64, 128, 256. Defaults to `64`; `"script_32"` takes 32.
         base_filters: channels at half of the side, see `generator_model`. Defaults to `64`.
-        architecture: `"dcgan"` (default), `"resnet"`, `"light"` or `"script_32"`.
+        architecture: `"dcgan"` (default), `"growing"`, `"resnet"`, `"light"` or `"script_32"`.
         normalisation: `"batch"`; `"spectral"`, every layer's kernel divided by its largest singular value, see
             `SpectralConv2D`; or `"none"`. In the latter two, biases take its place. Defaults to `None`, the
-            architecture's own: `"batch"`, `"spectral"` and `"none"` for the first three.
+            architecture's own: `"batch"` for the first two, `"spectral"`, `"none"`.
         minibatch_std: show the last layers how much the images of a batch differ, see
             `minibatch_standard_deviation`. Defaults to `False`.
         activation: `None` (default) for logits (`"script_32"`: sigmoid), `"linear"`, or `"sigmoid"` for
@@ -146,6 +165,8 @@ def discriminator_model(
                 "take the architecture dcgan"
             )
         return _script_discriminator(base_filters, activation or "sigmoid")
+    if architecture == "growing":
+        return growing_discriminator(image_size, base_filters, minibatch_std, activation or "linear", attributes)
     builds = {"dcgan": _dcgan_discriminator, "resnet": resnet_discriminator, "light": light_discriminator}
     settings = normalisation, minibatch_std, activation or "linear", attributes
     return builds[architecture](image_size, base_filters, *settings)
@@ -258,6 +279,8 @@ def _own_or_checked(normalisation, architecture, network):
         return normalisation
     if architecture == "script_32":
         reason = "it is kept as its origin made it"
+    elif architecture == "growing":
+        reason = "what a larger size adds begins at a normalisation's gain of 0"
     elif normalisation == "spectral":
         reason = "spectral normalisation keeps a discriminator from being steep, and a generator may be"
     elif architecture == "light":

@@ -23,6 +23,7 @@ class Recipe:
         d_normalisation: the discriminator's, likewise.
         minibatch_std: whether the discriminator sees how much the images of a batch differ.
         averaging_half_life: images after which a past generator's share in the averaged one has halved.
+        averaging_share: early in a run the half-life is this share of the images seen so far, in (0, 1].
         flip: mirror half of the real images.
         simultaneous: update both networks from one generator pass, see `GAN.train_simultaneously`.
         augmentation: kinds of differentiable augmentation, see `augment`.
@@ -36,6 +37,9 @@ class Recipe:
         final_learning_rate: share of the learning rates that is left at the planned end, in (0, 1]; they fall as half a
             cosine. Below 1 the run depends on its planned length (epochs, or minutes at the speed measured), which is
             fixed when it is made.
+        growth: share of the planned steps, in [0, 1), that is made on smaller pictures, from 32 pixels on, with
+            networks of the architecture `"growing"`, see `training.growing.stages`. Above 0 the run depends on its
+            planned length, likewise.
     """
 
     architecture: str = "dcgan"
@@ -51,6 +55,7 @@ class Recipe:
     d_normalisation: str | None = None
     minibatch_std: bool = False
     averaging_half_life: int = 10_000
+    averaging_share: float = 0.05
     flip: bool = True
     simultaneous: bool = False
     augmentation: tuple[str, ...] = ()
@@ -61,6 +66,12 @@ class Recipe:
     penalty_every: int = 1
     mismatch_weight: float | None = None
     final_learning_rate: float = 1.0
+    growth: float = 0.0
+
+    @property
+    def planned(self):
+        """Whether a run depends on its planned length."""
+        return self.final_learning_rate < 1 or self.growth > 0
 
 
 # The paper's optimiser and batch of 128; its widest drawing has 128 base filters, the common ports have these 64.
@@ -68,6 +79,17 @@ dcgan_2015 = Recipe(batch_size=128)
 
 # For minutes on a CPU: a slim network and more, smaller, faster steps.
 quick = Recipe(base_filters=32, batch_size=32, simultaneous=True)
+
+# Small pictures first: what a face is made of is learnt at 32 pixels, where a step costs less, and detail after that.
+best = Recipe(
+    architecture="growing",
+    base_filters=16,
+    batch_size=32,
+    g_learning_rate=5e-4,
+    d_learning_rate=5e-4,
+    simultaneous=True,
+    growth=0.6,
+)
 
 # Residual networks whose samples show no grid, at four times the time a step; spectral normalisation bounds the slope.
 resnet = Recipe(architecture="resnet", base_filters=32, batch_size=32, simultaneous=True)
@@ -78,7 +100,14 @@ light = Recipe(architecture="light", base_filters=32, batch_size=32, simultaneou
 # The script origin's networks, whose discriminator ends in a sigmoid.
 script_32 = Recipe(architecture="script_32", base_filters=32, loss="probability")
 
-RECIPES = {"quick": quick, "dcgan_2015": dcgan_2015, "script_32": script_32, "resnet": resnet, "light": light}
+RECIPES = {
+    "quick": quick,
+    "best": best,
+    "dcgan_2015": dcgan_2015,
+    "script_32": script_32,
+    "resnet": resnet,
+    "light": light,
+}
 
 
 def read_recipe(text):

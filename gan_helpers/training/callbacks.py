@@ -37,7 +37,7 @@ class SaveRun(keras.callbacks.Callback):
         # `fit` resets the running means when an epoch begins; in the middle of one they belong to the run's state.
         if self.model.step % self.steps_per_epoch:
             self._means = [[v.numpy() for v in mean.variables] for mean in self.model.means]
-        if self.model.step == 0:  # from now on, a run without any checkpoint is a damaged one
+        if self.model.step == self.model.first_step:  # from now on, a run without any checkpoint is a damaged one
             self.run.save(self.model)
         self._saved_at = time.monotonic()
 
@@ -127,10 +127,12 @@ class DrawSamples(keras.callbacks.Callback):
             `every`-th epoch; with it one after the first batch of every `every`-th epoch
             (`epochs0batch_1.jpg`) and one at the end of training. Defaults to `"epoch_{epoch}.png"`.
         every: epochs between pictures. Defaults to `1`.
+        scale: how many pixels a side each of the faces' is drawn as. Defaults to `1`.
     """
 
-    def __init__(self, test_input, steps_per_epoch, *, directory="images", name="epoch_{epoch}.png", every=1):
+    def __init__(self, test_input, steps_per_epoch, *, directory="images", name="epoch_{epoch}.png", every=1, scale=1):
         super().__init__()
+        self.scale = scale
         self.test_input, self.steps_per_epoch, self.every = test_input, steps_per_epoch, every
         self.directory, self.name = directory, name
         self.by_batch = "{batch}" in name or "{batch}" in str(directory)
@@ -163,6 +165,7 @@ class DrawSamples(keras.callbacks.Callback):
             directory=self.directory,
             name=self.name,
             batch=batch,
+            scale=self.scale,
             show=False,
         )
 
@@ -241,11 +244,20 @@ class StopWhenTold(keras.callbacks.Callback):
     def __init__(self, minutes=None):
         super().__init__()
         self.seconds = None if minutes is None else minutes * 60
-        self.interrupted = False
+        self.interrupted, self.began = False, None
         self._previous = {}
 
+    @property
+    def minutes_left(self):
+        """Minutes until the planned time is over, `None` where there is no limit."""
+        if self.seconds is None:
+            return None
+        gone = 0 if self.began is None else time.monotonic() - self.began
+        return max(0, self.seconds - gone) / 60
+
     def on_train_begin(self, logs=None):
-        self.began = time.monotonic()
+        if self.began is None:  # a training that grows begins again with each size
+            self.began = time.monotonic()
         self.listen()
 
     def listen(self):

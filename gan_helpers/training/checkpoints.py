@@ -22,7 +22,7 @@ def state(gan):
     owners = {
         "generator": gan.generator.variables,
         "discriminator": gan.discriminator.variables,
-        "averaged_generator": gan.averaged_generator.variables,
+        "averaged_generator": gan.running_average.variables,
         "g_optimizer": gan.g_optimizer.variables,
         "d_optimizer": gan.d_optimizer.variables,
         "means": [variable for mean in gan.means for variable in mean.variables],
@@ -74,4 +74,5 @@ def read_checkpoint(file, gan):
     for name, variable in variables.items():
         variable.assign(arrays[name])
     gan.broken_at.assign(-1)
+    gan.averages_changed()
     return tables

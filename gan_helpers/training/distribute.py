@@ -111,7 +111,7 @@ class Devices:
         """
         if self.strategy is not None and not steps:
             raise ValueError(
-                f"expected epochs for a recipe whose learning rates fall, on more than one device; received {minutes} "
+                f"expected epochs for a recipe that depends on its length, on more than one device; received {minutes} "
                 "minutes, whose steps are only measured on one; give --epochs (and --minutes too, if you like)"
             )
 

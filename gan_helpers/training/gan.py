@@ -17,6 +17,7 @@ from gan_helpers.models.losses import (
     r2_penalty,
     scores,
 )
+from gan_helpers.training.averages import Settled
 from gan_helpers.training.fused import FusedAdam, in_float32, stock_copy
 from gan_helpers.training.replicas import (
     apply_mean,
@@ -39,9 +40,10 @@ class GAN(keras.Model):
 
     `fit` on batches of real images calls `train_step`, which updates both networks: the discriminator and then the
     generator (`train_discriminator`, `train_generator`), or both from one pass (`train_simultaneously`). Beside them
-    a third network is kept, `averaged_generator`, in stock Keras layers, whose weights follow the generator's as a
+    a third network is kept, `running_average`, in stock Keras layers, whose weights follow the generator's as a
     running average. A GAN's generator circles around its goal; the average stands nearer to it, so its faces are
-    smoother and better, and it costs a few additions a step. Samples are drawn with it.
+    smoother and better, and it costs a few additions a step. Samples are drawn with `averaged_generator`, which is that
+    average with batch statistics of its own.
 
     Latents and augmentation are functions of `(seed, number of updates)`, so that a resumed run draws what one never
     stopped would.
@@ -55,8 +57,9 @@ class GAN(keras.Model):
         discriminator: `keras.Model` from images to scores `(batch, 1)`.
         seed: seed of the latents, at least 0. Defaults to `0`.
         averaging_half_life: images after which a past generator's share in the average has halved. Early in a run
-            it is shortened to a twentieth of the images seen, so that the first noise is soon forgotten.
+            it is shortened to a share of the images seen, so that the first noise is soon forgotten.
             Defaults to `10_000`.
+        averaging_share: that share, in (0, 1]. Defaults to `0.05`.
         augmentation: kinds of differentiable augmentation, see `augment`. Defaults to none.
         augmentation_target: makes augmentation adaptive: each kind is applied with a probability that begins at 0 and
             moves, by 1 in 500,000 images and up to 0.8, so that the mean sign of what the discriminator thinks of real
@@ -97,6 +100,7 @@ class GAN(keras.Model):
         *,
         seed=0,
         averaging_half_life=10_000,
+        averaging_share=0.05,
         augmentation=(),
         augmentation_target=None,
         r1_weight=0.0,
@@ -114,6 +118,8 @@ class GAN(keras.Model):
                 f"{image_shape}; give both networks the same image_size"
             )
         given = 0 if labels is None else len(labels.attributes)
+        if not 0 < averaging_share <= 1:
+            raise ValueError(f"expected averaging_share in (0, 1]; received {averaging_share}; 0.05 is the usual one")
         if not for_generator == for_discriminator == given:
             raise ValueError(
                 f"expected networks and labels of as many attributes; received a generator with {for_generator}, a "
@@ -130,11 +136,12 @@ class GAN(keras.Model):
             raise ValueError(f"expected augmentations of {', '.join(KINDS)}; received {unknown[0]!r}")
         self.generator = generator
         self.discriminator = discriminator
-        self.averaged_generator = stock_copy(generator)
-        self.averaged_generator.trainable = False
+        self.running_average = stock_copy(generator)
+        self.running_average.trainable = False
+        self._settled, self._settled_at = None, None
         self.labels, self._table = None, None
         if labels is not None:  # what is kept beside a generator, so that whoever has it can draw rows
-            self.labels = generator.labels = self.averaged_generator.labels = labels.excerpt()
+            self.labels = generator.labels = labels.excerpt()
             self._table = tf.constant(labels.filled(seed).values)
         if augmentation_target is not None and not (augmentation and 0 < augmentation_target < 1):
             raise ValueError(
@@ -160,6 +167,8 @@ class GAN(keras.Model):
         self.mismatch_weight = mismatch_weight
         self.seed = seed
         self.averaging_half_life = averaging_half_life
+        self.averaging_share = averaging_share
+        self.first_step = 0  # above 0 where it grew from a smaller one
         self.d_updates = keras.Variable(0, dtype="int64", trainable=False, name="d_updates")
         self.g_updates = keras.Variable(0, dtype="int64", trainable=False, name="g_updates")
         self.broken_at = keras.Variable(-1, dtype="int64", trainable=False, name="broken_at")
@@ -266,12 +275,28 @@ class GAN(keras.Model):
         """Updates of both networks so far, an `int`."""
         return int(self.g_updates.numpy())
 
+    @property
+    def averaged_generator(self):
+        """The running average of the generator, with batch statistics of its own; one model, the same at every look."""
+        if self._settled is None:
+            self._settled = Settled(self.running_average, self._fixed_inputs)
+            self._settled.network.labels = self.labels
+        if self._settled_at != self.step:
+            self._settled.follow()
+            self._settled_at = self.step
+        return self._settled.network
+
+    def averages_changed(self):
+        """Says that the running average was given other weights than those of its last step."""
+        self._settled_at = None
+
     def call(self, latents, training=False):
         """Faces of the averaged generator: float32 `(batch, height, width, 3)` in [-1, 1].
 
         With attributes `latents` is a list of latents and attributes.
         """
-        return self.averaged_generator(latents, training=training)
+        network = self.averaged_generator if tf.executing_eagerly() else self.running_average
+        return network(latents, training=training)
 
     def train_step(self, batch):
         real_images, attributes = batch if self.labels is not None else (batch, None)
@@ -455,17 +480,22 @@ class GAN(keras.Model):
         self.broken_at.assign(tf.where(first, self.g_updates, self.broken_at))
 
     def _update_average(self, batch_size):
-        """Weights and batch-norm statistics alike move towards the generator's by `1 - decay`."""
+        """Weights move towards the generator's by `1 - decay`."""
         batch = tf.cast(batch_size, tf.float32)
         seen = batch * tf.cast(tf.convert_to_tensor(self.g_updates), tf.float32)
-        half_life = tf.minimum(float(self.averaging_half_life), seen / 20.0)
+        half_life = tf.minimum(float(self.averaging_half_life), seen * self.averaging_share)
         keep = tf.pow(0.5, batch / half_life)
-        for average, current in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
+        for average, current in zip(self.running_average.weights, self.generator.weights, strict=True):
             average.assign(current + (average - current) * keep)
 
     def _drawn(self, half, updates, batch_size):
         """Latents of a half of this step, and the attributes beside them, `None` where there are none."""
-        number = 2 * tf.convert_to_tensor(updates) + half
+        return self._latents(2 * tf.convert_to_tensor(updates) + half, batch_size)
+
+    def _fixed_inputs(self, number, count):
+        return network_inputs(*self._latents(2**62 + number, count))
+
+    def _latents(self, number, batch_size):
         latents = drawn(tf.random.stateless_normal, (batch_size, self.latent_dim), self._pair(self.seed, number))
         if self.labels is None:
             return latents, None

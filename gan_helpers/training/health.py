@@ -12,6 +12,7 @@ from gan_helpers.models.losses import scores
 from gan_helpers.training.conditions import HEALTHY, diagnose
 from gan_helpers.training.files import read_table, table_bytes, write_whole
 from gan_helpers.training.gan import RECENT, SIGNALS, has_layer
+from gan_helpers.training.growing import smaller_pictures
 from gan_helpers.visualization.health import plot_health
 from gan_helpers.visualization.plots import attributes_for, sample_latents
 
@@ -37,6 +38,7 @@ class HealthMonitor(keras.callbacks.Callback):
             learns its pictures by heart cannot be told. Defaults to `None`.
         every: steps between two looks, at most 256. Defaults to `50`.
         batch_size: images in a step; without it neither epochs nor too small batches can be told. Defaults to `None`.
+        shrink: how many times smaller the networks' pictures are than those, see `smaller_pictures`. Defaults to `1`.
         folder: where to write `health.csv` and `health.png`, or `None`.
         report: function that is given a line when the diagnosis changes. Defaults to `print`.
 
@@ -54,8 +56,9 @@ class HealthMonitor(keras.callbacks.Callback):
         >>> monitor.figure()
     """
 
-    def __init__(self, real_images, *, unseen=None, every=50, batch_size=None, folder=None, report=None):
+    def __init__(self, real_images, *, unseen=None, every=50, batch_size=None, shrink=1, folder=None, report=None):
         super().__init__()
+        self.shrink = shrink
         if not isinstance(every, int) or not 1 <= every <= RECENT:
             raise ValueError(f"expected every as a whole number from 1 to {RECENT}; received {every!r}; try 50")
         self.every, self.batch_size, self.report = every, batch_size, report or print
@@ -63,7 +66,7 @@ class HealthMonitor(keras.callbacks.Callback):
         self.unseen = None if unseen is None else _checked(unseen, "unseen", 16)
         self.file = None if folder is None else Path(folder) / "health.csv"
         self.looks, self.diagnosis, self._calm, self._written = [], diagnose([]), 0, 0
-        self._reference = _pixels(_some(self.real, 0))
+        self._reference = _pixels(_some(self.real, 0, shrink))
         self._network_pass = None
 
     def set_model(self, model):
@@ -153,7 +156,7 @@ class HealthMonitor(keras.callbacks.Callback):
     def _pictures(self):
         # Other pictures at each look, the same at the same step: what is by chance in some is not in all.
         turn = self.model.step // self.every
-        parts = [_some(images, turn) for images in (self.real, self.unseen) if images is not None]
+        parts = [_some(images, turn, self.shrink) for images in (self.real, self.unseen) if images is not None]
         samples, logits, norms = (value.numpy() for value in self._network_pass(tf.constant(np.concatenate(parts))))
         look = {"g_weight_norm": float(norms[0]), "d_weight_norm": float(norms[1])}
         found, real = _pixels(samples), self._reference
@@ -219,12 +222,12 @@ def _checked(images, name, least):
     return images
 
 
-def _some(images, turn):
+def _some(images, turn, shrink):
     """Up to `REALS` of the pictures, by turns, as the networks see them."""
     order = np.random.default_rng(0).permutation(min(len(images), POOL)) * (len(images) // min(len(images), POOL))
     count = min(REALS, len(images))
     rows = np.sort(order[(turn * count + np.arange(count)) % len(order)])
-    return images[rows].astype(np.float32) / np.float32(127.5) - 1
+    return smaller_pictures(images[rows].astype(np.float32), shrink) / np.float32(127.5) - 1
 
 
 def _kernels(network):

@@ -88,6 +88,20 @@ class Run:
         """Lets other processes train into the run. A process that ends, however it ends, does so too."""
         self._lock.release(force=True)
 
+    def smaller(self, image_size):
+        """The run, in a folder within this one's, of the part of a training that makes smaller pictures."""
+        return Run(self.folder / f"{image_size}px", keep=self.keep)
+
+    @property
+    def begun(self):
+        """Whether it has a checkpoint."""
+        return bool(self._checkpoints())
+
+    def take_over(self, other):
+        """Begins with the history and timing of another run, which this one goes on from."""
+        self._tables = {name: list(rows) for name, rows in other._tables.items()}
+        self._write_tables()
+
     def _others(self):
         """What stands in the folder, but for what a kill while the run was made can leave."""
         made = {LOCK, "settings.json.writing"}
@@ -235,8 +249,14 @@ class Run:
 
 def newest_step(model):
     """The step of a run's newest checkpoint, which `generator.keras` was saved with; `None` for a file."""
-    names = sorted(path.stem for path in (Path(model) / "checkpoints").glob("step_*.npz"))
+    names = sorted(path.stem for path in (_grown(Path(model)) / "checkpoints").glob("step_*.npz"))
     return int(names[-1].removeprefix("step_")) if names else None
+
+
+def _grown(folder):
+    """The folder in which a run has its newest generator: its own, or that of the largest size it has grown to yet."""
+    parts = sorted(folder.glob("*px/generator.keras"), key=lambda file: int(file.parent.name.removesuffix("px")))
+    return folder if (folder / "generator.keras").exists() or not parts else parts[-1].parent
 
 
 def load_generator(model, *, averaged=True):
@@ -258,7 +278,7 @@ def load_generator(model, *, averaged=True):
     Example:
         >>> faces = generate_images(load_generator("runs/first"), 16)
     """
-    model = Path(model)
+    model = _grown(Path(model))
     file = Run(model).generator_file if model.is_dir() else model
     if not file.is_file():
         raise ValueError(

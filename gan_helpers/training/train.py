@@ -27,6 +27,7 @@ from gan_helpers.training.distribute import open_devices
 from gan_helpers.training.files import write_whole
 from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
 from gan_helpers.training.gan import GAN
+from gan_helpers.training.growing import Later, grow, smaller_batches, stages
 from gan_helpers.training.health import HealthMonitor
 from gan_helpers.training.precision import hardware_precision
 from gan_helpers.training.replicas import SharedLossScale
@@ -212,54 +213,69 @@ def train(
         settings |= {"attributes": described, "labels": labels.fingerprint}
     if devices.strategy is not None:
         settings |= {"replicas": devices.replicas, "synchronised": synchronised}
-    if recipe.final_learning_rate < 1:
+    if recipe.planned:
         planned = made_with.get("planned_steps") or goal
         devices.plan(planned, minutes)
         if not planned:
-            report("measuring the speed, over whose steps the learning rates are to fall")
+            report("measuring the speed, to plan the steps")
             planned = steps_in(minutes, recipe, prepared.images, precision, labels)
             report(f"planned: {planned:,} steps, {60_000 * minutes / planned:.0f} ms each; kept in settings.json")
         settings["planned_steps"] = planned
-        if goal and goal > planned:
+        if goal and goal > planned and recipe.final_learning_rate < 1:
             report(f"the learning rates fell until step {planned:,}, as planned, and stay low from there")
     plan = {"epochs": epochs, "steps_per_execution": steps_per_execution, "deterministic": deterministic}
     devices.open_run(run, settings, _notes(prepared.source, named), plan | {"health": health})
     stop = StopWhenTold(minutes)
     try:
         stop.listen()
-        with devices.scope():
-            gan = build_gan(recipe, image_size, seed, precision, settings.get("planned_steps"), labels, synchronised)
-            if health:
-                gan.keep_signals()
-        start = devices.restore(run, gan)
-        at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
-        report(f"run: {output} ({at}); {len(prepared.images)} faces of {image_size} pixels, {steps} steps an epoch")
-        if devices.strategy is not None:
-            report(f"on {devices}, each with {recipe.batch_size // devices.replicas} of {recipe.batch_size} images")
         directory, name = template or (run.samples, "epoch_{epoch}.png")
         latents = sample_latents(64, recipe.latent_dim, seed=seed)
-        watchers = [
-            ProgressBar(recipe.batch_size, goal, minutes, progress),
-            *([_monitor(prepared, unseen, recipe.batch_size, run.folder, report)] if health else []),
-            StopWhenBroken(),
-            DrawSamples(latents, steps, directory=directory, name=name, every=sample_every),
-            *callbacks,
-            SaveRun(run, steps, recipe.batch_size, checkpoint_seconds, best_by),
-            stop,
-        ]
-        if not devices.first:
-            watchers = [StopWhenBroken(), *callbacks, stop]
-        elif tensorboard:
-            watchers.append(WriteTensorBoard(run.folder / "tensorboard", latents))
-        if working_copy is not None:
-            watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
+        per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
+        if health and unseen is None and prepared.source == "drawn":
+            unseen = draw_faces(UNSEEN, image_size, seed=UNSEEN_SEED)[0]
+        planned, smaller, before = settings.get("planned_steps"), None, None
+        for stage, part in _left(stages(recipe, image_size, planned), run, settings, devices.first):
+            stop.listen()
+            with devices.scope():
+                size, first = stage.image_size, stage.first
+                gan = build_gan(stage.recipe, size, seed, precision, planned, labels, synchronised, first_step=first)
+                if health:
+                    gan.keep_signals()
+            start = devices.restore(part, gan)
+            if smaller is not None and not start:
+                grow(smaller, gan)
+                start = gan.step
+                devices.first and part.take_over(before)
+            at = f"goes on at step {start}, epoch {start // steps}" if start else "new"
+            report(f"run: {output} ({at}); {len(prepared.images)} faces of {size} pixels, {steps} steps an epoch")
+            if devices.strategy is not None:
+                report(f"on {devices}, each with {recipe.batch_size // devices.replicas} of {recipe.batch_size} images")
+            end = min((one for one in (stage.last, goal) if one is not None), default=None)
+            watchers = [
+                ProgressBar(recipe.batch_size, end, stop.minutes_left, progress),
+                *([_monitor(prepared, unseen, stage, part.folder, report)] if health else []),
+                StopWhenBroken(),
+                DrawSamples(latents, steps, directory=directory, name=name, every=sample_every, scale=stage.shrink),
+                *callbacks,
+                SaveRun(part, steps, recipe.batch_size, checkpoint_seconds, best_by),
+                stop,
+            ]
+            if not devices.first:
+                watchers = [StopWhenBroken(), *callbacks, stop]
+            elif tensorboard:
+                watchers.append(WriteTensorBoard(part.folder / "tensorboard", latents))
+            if working_copy is not None:
+                watchers.append(FlushWorkingCopy(working_copy, output, flush_seconds))
+            if end is not None and start >= end:
+                devices.first and part.save(gan)  # so that a generator that was damaged is there again
+            else:
+                stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed, shrink=stage.shrink)
+                _fit(gan, devices.fit(gan), devices.stream(stream), end, steps, per_execution, watchers)
+            if gan.stop_training or (goal is not None and gan.step >= goal):
+                break
+            smaller, before = gan, part
         if goal is not None and start >= goal:
             report(f"it has its {epochs} epochs already; ask for more to train on")
-            devices.first and run.save(gan)  # so that a generator that was damaged is there again
-        else:
-            per_execution = steps_per_execution or (10 if tf.config.list_physical_devices("GPU") else 1)
-            stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed)
-            _fit(gan, devices.fit(gan), devices.stream(stream), goal, steps, per_execution, watchers)
         if devices.first:
             _draw_faces(gan, run.folder / "faces.png", seed)
         devices.finish()
@@ -273,19 +289,28 @@ def train(
     return Trained(gan, run, output, prepared, steps, stop.interrupted, output / "faces.png", samples)
 
 
-def _monitor(prepared, unseen, batch_size, folder, report):
-    if unseen is None and prepared.source == "drawn":
-        unseen = draw_faces(UNSEEN, prepared.images.shape[1], seed=UNSEEN_SEED)[0]
+def _left(plan, run, settings, writes):
+    """The stages that a run has not left behind yet, each with its own run: in the end the run itself."""
+    runs = [run if stage.shrink == 1 else run.smaller(stage.image_size) for stage in plan]
+    begun = max((number for number, part in enumerate(runs) if part.begun), default=0)
+    for stage, part in list(zip(plan, runs, strict=True))[begun:]:
+        if part is not run and writes:
+            part.open(settings | {"image_size": stage.image_size, "base_filters": stage.recipe.base_filters})
+        yield stage, part
 
+
+def _monitor(prepared, unseen, stage, folder, report):
     def say(line):
         with tqdm.external_write_mode():  # above the progress bar
             report(line)
 
-    return HealthMonitor(prepared.images, unseen=unseen, batch_size=batch_size, folder=folder, report=say)
+    settings = {"batch_size": stage.recipe.batch_size, "folder": folder, "report": say, "shrink": stage.shrink}
+    return HealthMonitor(prepared.images, unseen=unseen, **settings)
 
 
-def _batches(images, recipe, labels, **where):
-    return face_batches(images, recipe.batch_size, flip=recipe.flip, labels=labels, **where)
+def _batches(images, recipe, labels, shrink=1, **where):
+    stream = face_batches(images, recipe.batch_size, flip=recipe.flip, labels=labels, **where)
+    return smaller_batches(stream, shrink)
 
 
 def _draw_faces(gan, file, seed):
@@ -299,7 +324,7 @@ def _say_nothing(line):
 
 
 def _fit(gan, fit, stream, goal, steps, per_execution, callbacks):
-    """`fit` from any step on: first the rest of the epoch under way, then whole epochs."""
+    """`fit` from any step on: first the rest of the epoch under way, then whole epochs, then what is left."""
     per_execution = max(n for n in range(1, min(per_execution, steps) + 1) if steps % n == 0)
     whole = keras.callbacks.CallbackList(callbacks, model=gan)
     gan.stop_training = False
@@ -307,15 +332,16 @@ def _fit(gan, fit, stream, goal, steps, per_execution, callbacks):
         whole.on_train_begin()
         while not gan.stop_training and (goal is None or gan.step < goal):
             epoch, done = divmod(gan.step, steps)
-            last = epoch + 1 if done else 10**9 if goal is None else goal // steps
-            wanted = 1 if (steps - done) % per_execution else per_execution
+            left = min(steps - done, steps if goal is None else goal - gan.step)
+            last = epoch + 1 if left < steps else 10**9 if goal is None else goal // steps
+            wanted = 1 if left % per_execution else per_execution
             if gan.steps_per_execution != wanted:
                 gan.steps_per_execution, gan.train_function = wanted, None
             fit(
                 stream(start_step=gan.step),
                 initial_epoch=epoch,
                 epochs=last,
-                steps_per_epoch=steps - done,
+                steps_per_epoch=left,
                 shuffle=False,  # the stream is shuffled already; Keras would warn that it cannot
                 callbacks=[_Within(whole)],
                 verbose=0,
@@ -338,7 +364,17 @@ class _Within(keras.callbacks.Callback):
         self.on_train_batch_end = whole.on_train_batch_end
 
 
-def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=None, labels=None, synchronised=False):
+def build_gan(
+    recipe,
+    image_size,
+    seed=0,
+    precision="float32",
+    planned_steps=None,
+    labels=None,
+    synchronised=False,
+    *,
+    first_step=0,
+):
     """A compiled `GAN` of a `Recipe`, as `train` makes it.
 
     Args:
@@ -349,6 +385,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         planned_steps: length over which the learning rates fall. Defaults to `None`: they stay.
         labels: `Labels` of the data, for a conditional GAN. Defaults to `None`.
         synchronised: see `for_training`. Defaults to `False`.
+        first_step: the step of that length at which it begins to learn, see `grow`. Defaults to `0`.
 
     Returns:
         A `GAN`.
@@ -375,6 +412,7 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
         for_training(discriminator, precision, synchronised),
         seed=seed,
         averaging_half_life=recipe.averaging_half_life,
+        averaging_share=recipe.averaging_share,
         augmentation=recipe.augmentation,
         augmentation_target=recipe.augmentation_target,
         r1_weight=recipe.r1_weight,
@@ -386,8 +424,9 @@ def build_gan(recipe, image_size, seed=0, precision="float32", planned_steps=Non
     )
 
     def optimizer(rate):
-        if planned_steps:
-            rate = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
+        if planned_steps and recipe.final_learning_rate < 1:
+            whole = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
+            rate = Later(whole, first_step) if first_step else whole
         adam = FusedAdam(rate, beta_1=recipe.beta_1)
         return SharedLossScale(adam) if precision == "mixed_float16" else adam
 
@@ -415,8 +454,12 @@ def steps_in(minutes, recipe, images, precision, labels=None, clock=time.perf_co
     Returns:
         An `int`, at least 1.
     """
-    gan = build_gan(recipe, images.shape[1], precision=precision, labels=labels)
-    seconds = seconds_a_step(gan, _batches(images, recipe, labels), min(20, 60 * minutes / 20), clock)
+    plan, seconds = stages(recipe, images.shape[1], 10**6), 0.0
+    for stage in plan:
+        gan = build_gan(stage.recipe, stage.image_size, precision=precision, labels=labels)
+        stream = _batches(images, recipe, labels, stage.shrink)
+        share = ((stage.last or 10**6) - stage.first) / 10**6
+        seconds += share * seconds_a_step(gan, stream, min(20, 60 * minutes / 20) / len(plan), clock)
     return max(1, round(60 * minutes / seconds))
 
 
@@ -446,6 +489,7 @@ def _checked_recipe(recipe, image_size, attributes):
         recipe = read_recipe(recipe)
     # The narrowest networks, made and thrown away, refuse what makes no sense before anything is written.
     stand_in = Labels(tuple(map(Attribute, attributes)), np.zeros((1, len(attributes)), np.float32))
+    stages(recipe, image_size)
     narrow = dataclasses.replace(recipe, base_filters=1)
     return recipe, build_gan(narrow, image_size, labels=stand_in if attributes else None)
 

@@ -182,6 +182,7 @@ def generate_and_save_images(
     name="epoch_{epoch}.png",
     batch=None,
     columns=None,
+    scale=1,
     show=None,
     attributes=None,
 ):
@@ -196,6 +197,7 @@ def generate_and_save_images(
             Defaults to `"epoch_{epoch}.png"`.
         batch: number of the batch, where the name holds `{batch}`.
         columns: faces in a row, as in `image_grid`.
+        scale: how many pixels a side each of the faces' is drawn as. Defaults to `1`.
         show: also show it (with matplotlib). Defaults to `None`: where it runs in a notebook.
         attributes: as for `generate_images`; by default the same rows of the data each time.
 
@@ -213,7 +215,7 @@ def generate_and_save_images(
         raise ValueError(f"expected a name with {{epoch}} and {{batch}} alone; received {name!r}") from None
     images = generate_images(generator, test_input, attributes=attributes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image_grid(images, columns)).save(path, quality=95)
+    Image.fromarray(image_grid(images, columns, scale=scale)).save(path, quality=95)
     if show or (show is None and _in_notebook()):
         show_images(images, columns, title=f"epoch {epoch}")
         plt.show()

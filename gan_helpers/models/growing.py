@@ -1,0 +1,73 @@
+"""The DCGAN as a sum over picture sizes: what was learnt on small pictures goes on in larger ones."""
+
+import keras
+from keras import layers
+
+from gan_helpers.models.conditional import discriminator_inputs, generator_inputs, judged
+from gan_helpers.models.layers import MinibatchStandardDeviation, batch_normalised
+
+SMALLEST = 32  # pixels a side of the pictures that the sum begins with
+
+
+def growing_generator(z_dim, image_size, base_filters, attributes=0):
+    filters = _filters(4, image_size, base_filters)
+    inputs, x = generator_inputs(z_dim, attributes)
+    x = layers.Dense(4 * 4 * filters, use_bias=False, kernel_initializer=_initial(), name="map_4")(x)
+    x = layers.Reshape((4, 4, filters))(x)
+    x = layers.ReLU()(batch_normalised(x, name="map_4_norm"))
+    side, images = 4, None
+    while True:
+        if 2 * side >= SMALLEST:
+            first = images is None
+            shape = 3, 4, 2, "same"
+            initial = _initial() if first else "zeros"
+            new = layers.Conv2DTranspose(*shape, kernel_initializer=initial, name=f"images_{2 * side}")(x)
+            images = new if first else layers.Add()([layers.UpSampling2D(interpolation="bilinear")(images), new])
+        if 2 * side == image_size:
+            break
+        side *= 2
+        shape = _filters(side, image_size, base_filters), 4, 2, "same"
+        x = layers.Conv2DTranspose(*shape, use_bias=False, kernel_initializer=_initial(), name=f"map_{side}")(x)
+        x = layers.ReLU()(batch_normalised(x, name=f"map_{side}_norm"))
+    return keras.Model(inputs, layers.Activation("tanh", name="images")(images), name="generator")
+
+
+def growing_discriminator(image_size, base_filters, minibatch_std, activation, attributes=0):
+    pictures, given, inputs = discriminator_inputs(image_size, attributes)
+    x, size = None, image_size
+    while True:
+        shape = _filters(size // 2, image_size, base_filters), 4, 2, "same"
+        # Without a bias: with one before a sum TensorFlow's optimiser trips over the two fused, and says so.
+        seen = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"images_{size}")(pictures)
+        if x is not None:
+            deep = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"above_{size}")(x)
+            deep = batch_normalised(deep, name=f"above_{size}_norm", gamma_initializer="zeros")
+            seen = layers.Add()([seen, deep])
+        x = _activated(seen)
+        if size == SMALLEST:
+            break
+        size //= 2
+        pictures = layers.AveragePooling2D(2)(pictures)
+    side = size // 2
+    while side > 4:
+        side //= 2
+        shape = _filters(side, image_size, base_filters), 4, 2, "same"
+        x = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"map_{side}")(x)
+        x = _activated(batch_normalised(x, name=f"map_{side}_norm"))
+    if minibatch_std:
+        x = MinibatchStandardDeviation()(x)
+    x = judged(layers.Flatten()(x), given, layers.Dense, _initial())
+    return keras.Model(inputs, layers.Activation(activation, name="logits")(x), name="discriminator")
+
+
+def _activated(x):
+    return layers.LeakyReLU(negative_slope=0.2)(x)
+
+
+def _initial():
+    return keras.initializers.RandomNormal(0.0, 0.02)
+
+
+def _filters(side, image_size, base_filters):
+    """As many at each side of a map in a network of half the size and twice the width, so that weights fit."""
+    return base_filters * image_size // (2 * side)
