@@ -14,7 +14,7 @@ from gan_helpers.training.growing import Later, grow, smaller_batches, smaller_p
 from gan_helpers.training.runs import Run
 from gan_helpers.training.train import build_gan
 
-SLIM = dataclasses.replace(RECIPES["best"], base_filters=1, batch_size=8, latent_dim=10)
+SLIM = dataclasses.replace(RECIPES["growing"], base_filters=1, batch_size=8, latent_dim=10)
 
 
 def test_stages_share_the_steps_and_have_fitting_widths():
@@ -30,7 +30,7 @@ def test_there_is_one_stage_where_nothing_grows(size, planned, growth):
     assert (only.image_size, only.first, only.last, only.shrink) == (size, 0, None, 1)
 
 
-@pytest.mark.parametrize("text", ["quick,growth=0.5", "best,growth=1", "best,growth=-0.1"])
+@pytest.mark.parametrize("text", ["quick,growth=0.5", "growing,growth=1", "growing,growth=-0.1"])
 def test_growth_that_cannot_be_is_refused(text):
     with pytest.raises(ValueError, match="expected growth in .*; received .*; try architecture=growing"):
         stages(read_recipe(text), 64, 100)

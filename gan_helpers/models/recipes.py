@@ -81,7 +81,7 @@ dcgan_2015 = Recipe(batch_size=128)
 quick = Recipe(base_filters=32, batch_size=32, simultaneous=True)
 
 # Small pictures first: what a face is made of is learnt at 32 pixels, where a step costs less, and detail after that.
-best = Recipe(
+growing = Recipe(
     architecture="growing",
     base_filters=16,
     batch_size=32,
@@ -102,7 +102,7 @@ script_32 = Recipe(architecture="script_32", base_filters=32, loss="probability"
 
 RECIPES = {
     "quick": quick,
-    "best": best,
+    "growing": growing,
     "dcgan_2015": dcgan_2015,
     "script_32": script_32,
     "resnet": resnet,

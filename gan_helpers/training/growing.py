@@ -46,7 +46,7 @@ def stages(recipe, image_size, planned_steps=None):
         ValueError: growth outside [0, 1), or of networks that cannot grow.
 
     Example:
-        >>> [(one.image_size, one.last) for one in stages(read_recipe("best"), 128, 10_000)]
+        >>> [(one.image_size, one.last) for one in stages(read_recipe("growing"), 128, 10_000)]
         [(32, 3000), (64, 6000), (128, None)]
 
     Reference: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018.
