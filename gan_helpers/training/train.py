@@ -112,8 +112,8 @@ def train(
             `64`.
         epochs: passes over the data at which to end, counted from the run's beginning. Defaults to `30` where
             `minutes` is not given either.
-        minutes: stop after so many minutes of training in this call. A recipe that depends on its length plans
-            its steps by `epochs`, or else by these minutes and the speed measured at the start, once, when a run is made.
+        minutes: stop after so many minutes of training in this call. A recipe that depends on its length plans its
+            steps by `epochs`, or else by these minutes and the speed measured at the start, once, when a run is made.
         recipe: a name in `RECIPES`, which changes may follow (`"quick,loss=hinge"`, see `read_recipe`), or a `Recipe`.
             Defaults to `"quick"`.
         seed: seed of weights, latents and the order of the data. Defaults to `0`.
