@@ -92,7 +92,7 @@ def test_what_replicas_can_share_passes():
 
 
 def test_a_length_that_would_be_measured_is_refused():
-    with pytest.raises(ValueError, match="expected epochs for a recipe whose learning rates fall.*received 3 minutes"):
+    with pytest.raises(ValueError, match="expected epochs for a recipe that depends on its length.*received 3 minutes"):
         TWO.plan(None, 3)
 
 

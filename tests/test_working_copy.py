@@ -44,8 +44,9 @@ def drive(tmp_path):
 def _go_on(run, gan):
     """One step as far as the files are concerned."""
     gan.g_updates.assign_add(1)
-    for weight in gan.averaged_generator.weights:
+    for weight in gan.running_average.weights:
         weight.assign(weight + 0.01)
+    gan.averages_changed()
     row = {"epoch": gan.step, "step": gan.step, "d_loss": 1.0, "g_loss": 0.5, "real_score": 0.5, "fake_score": 0.5}
     run.add_history(row)
     run.add_timing({"epoch": gan.step, "step": gan.step, "seconds": 1.0, "images_per_second": 2.0})

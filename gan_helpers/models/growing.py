@@ -18,11 +18,12 @@ def growing_generator(z_dim, image_size, base_filters, attributes=0):
     side, images = 4, None
     while True:
         if 2 * side >= SMALLEST:
-            first = images is None
-            shape = 3, 4, 2, "same"
-            initial = _initial() if first else "zeros"
-            new = layers.Conv2DTranspose(*shape, kernel_initializer=initial, name=f"images_{2 * side}")(x)
-            images = new if first else layers.Add()([layers.UpSampling2D(interpolation="bilinear")(images), new])
+            name = f"images_{2 * side}"
+            if images is None:
+                images = layers.Conv2DTranspose(3, 4, 2, "same", kernel_initializer=_initial(), name=name)(x)
+            else:  # a transposed convolution's grid would stay in the faces: here nothing comes after that smooths it
+                more = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name=name)(_doubled(x))
+                images = layers.Add()([_doubled(images), more])
         if 2 * side == image_size:
             break
         side *= 2
@@ -58,6 +59,10 @@ def growing_discriminator(image_size, base_filters, minibatch_std, activation, a
         x = MinibatchStandardDeviation()(x)
     x = judged(layers.Flatten()(x), given, layers.Dense, _initial())
     return keras.Model(inputs, layers.Activation(activation, name="logits")(x), name="discriminator")
+
+
+def _doubled(x):
+    return layers.UpSampling2D(interpolation="bilinear")(x)
 
 
 def _activated(x):
