@@ -233,7 +233,7 @@ def make_job(folder, name, system, minutes, seed, *, planned_minutes=None):
     """A job: its run goes on from budget to budget, unless its recipe depends on its length, which is not given."""
     word = re.sub(r"[^\w.-]+", "-", name)
     run, label = f"{word}-seed{seed}", f"{word}-{minutes:g}min-seed{seed}"
-    falls = system["kind"] == "recipe" and read_recipe(system["recipe"]).planned
+    falls = system["kind"] == "recipe" and read_recipe(system["recipe"]).planned(system["image_size"])
     if falls and planned_minutes is None:
         run = label
     paths = {"run": str((folder / "runs" / run).resolve())}

@@ -71,6 +71,8 @@ class Clock:
         self.rows = {known: seconds for known, seconds in self.rows.items() if known <= step}
         self.used, self.began = self.at(step), None
         write_whole(self.file, "".join(f"{step},{used:.3f}\n" for step, used in self.rows.items()).encode())
+        if self.opened is not None:
+            self.opened.close()
         self.opened = open(self.file, "a", buffering=1)  # noqa: SIM115  open as long as the training
 
     def tick(self, step):
@@ -79,6 +81,7 @@ class Clock:
         if self.began is None:
             self.began = now - self.used
         self.used = now - self.began
+        self.rows[step] = self.used
         self.opened.write(f"{step},{self.used:.3f}\n")
         return self.used
 
@@ -108,7 +111,7 @@ def race_recipe(job):
     folder, recipe, seconds = Path(job["run"]), read_recipe(job["recipe"]), 60 * job["minutes"]
     run, clock, prepared = folder / "run", Clock(folder / "clock.csv"), _prepared(job)
     length = {}
-    if recipe.planned:
+    if recipe.planned(job["image_size"]):
         length = {"epochs": planned_epochs(job, recipe, prepared.images)}
     step = newest_step(run) or 0
     if clock.owes(step, seconds):

@@ -95,7 +95,7 @@ def _parser():
     train.add_argument("--output", metavar="RUN", type=Path, help="folder of the run (default: runs/ and a name)")
     train.add_argument(
         "--recipe",
-        default="quick",
+        default="best",
         metavar="NAME[,FIELD=VALUE…]",
         help=f"named settings: {', '.join(RECIPES)}; fields of it may be changed, as in "
         "quick,loss=hinge,d_normalisation=spectral (default: %(default)s)",

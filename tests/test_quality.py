@@ -100,10 +100,12 @@ def test_stop_ends_jobs(job):
 
 
 def test_runs_go_on_from_budget_to_budget_unless_rates_fall(tmp_path):
-    plain = {"kind": "recipe", "recipe": "quick"}
-    falling = {"kind": "recipe", "recipe": "quick,final_learning_rate=0.1"}
+    plain = {"kind": "recipe", "recipe": "quick", "image_size": 32}
+    falling = plain | {"recipe": "quick,final_learning_rate=0.1"}
     assert make_job(tmp_path, "a", plain, 10, 0)["run"] == make_job(tmp_path, "a", plain, 30, 0)["run"]
     assert make_job(tmp_path, "a", falling, 10, 0)["run"] != make_job(tmp_path, "a", falling, 30, 0)["run"]
+    growing = plain | {"recipe": "best", "image_size": 64}
+    assert make_job(tmp_path, "a", growing, 10, 0)["run"] != make_job(tmp_path, "a", growing, 30, 0)["run"]
     shared = [make_job(tmp_path, "a", falling, minutes, 0, planned_minutes=30) for minutes in (10, 30)]
     assert shared[0]["run"] == shared[1]["run"] and shared[0]["samples"] != shared[1]["samples"]
     assert "/" not in Path(make_job(tmp_path, "quick,loss=hinge", plain, 10, 0)["samples"]).name
@@ -149,6 +151,20 @@ def test_clock_forgets_what_came_after_the_checkpoint(tmp_path):
     time.sleep(0.1)  # costs the processor nothing
     assert 1.55 <= clock.tick(4) < 1.65
     assert [line.split(",")[0] for line in file.read_text().splitlines()] == ["1", "2", "3", "4"]
+
+
+def test_clock_goes_on_when_a_training_grows(tmp_path):
+    """Each size is a training of its own to Keras."""
+    clock = Clock(tmp_path / "clock.csv")
+    clock.start(0)
+    for step in (1, 2):
+        used = time.process_time() + 0.05
+        while time.process_time() < used:
+            pass
+        before = clock.tick(step)
+    clock.start(2)
+    assert before <= clock.tick(3) < before + 0.05 and before >= 0.05
+    assert [line.split(",")[0] for line in (tmp_path / "clock.csv").read_text().splitlines()] == ["1", "2", "3"]
 
 
 def test_clock_tells_whether_time_is_left(tmp_path):

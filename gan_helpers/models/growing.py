@@ -5,12 +5,11 @@ from keras import layers
 
 from gan_helpers.models.conditional import discriminator_inputs, generator_inputs, judged
 from gan_helpers.models.layers import MinibatchStandardDeviation, batch_normalised
-
-SMALLEST = 32  # pixels a side of the pictures that the sum begins with
+from gan_helpers.models.recipes import SMALLEST
 
 
 def growing_generator(z_dim, image_size, base_filters, attributes=0):
-    filters = _filters(4, image_size, base_filters)
+    filters = _filters(4, base_filters)
     inputs, x = generator_inputs(z_dim, attributes)
     x = layers.Dense(4 * 4 * filters, use_bias=False, kernel_initializer=_initial(), name="map_4")(x)
     x = layers.Reshape((4, 4, filters))(x)
@@ -27,7 +26,7 @@ def growing_generator(z_dim, image_size, base_filters, attributes=0):
         if 2 * side == image_size:
             break
         side *= 2
-        shape = _filters(side, image_size, base_filters), 4, 2, "same"
+        shape = _filters(side, base_filters), 4, 2, "same"
         x = layers.Conv2DTranspose(*shape, use_bias=False, kernel_initializer=_initial(), name=f"map_{side}")(x)
         x = layers.ReLU()(batch_normalised(x, name=f"map_{side}_norm"))
     return keras.Model(inputs, layers.Activation("tanh", name="images")(images), name="generator")
@@ -37,7 +36,7 @@ def growing_discriminator(image_size, base_filters, minibatch_std, activation, a
     pictures, given, inputs = discriminator_inputs(image_size, attributes)
     x, size = None, image_size
     while True:
-        shape = _filters(size // 2, image_size, base_filters), 4, 2, "same"
+        shape = _filters(size // 2, base_filters), 4, 2, "same"
         # Without a bias: with one before a sum TensorFlow's optimiser trips over the two fused, and says so.
         seen = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"images_{size}")(pictures)
         if x is not None:
@@ -52,7 +51,7 @@ def growing_discriminator(image_size, base_filters, minibatch_std, activation, a
     side = size // 2
     while side > 4:
         side //= 2
-        shape = _filters(side, image_size, base_filters), 4, 2, "same"
+        shape = _filters(side, base_filters), 4, 2, "same"
         x = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"map_{side}")(x)
         x = _activated(batch_normalised(x, name=f"map_{side}_norm"))
     if minibatch_std:
@@ -73,6 +72,6 @@ def _initial():
     return keras.initializers.RandomNormal(0.0, 0.02)
 
 
-def _filters(side, image_size, base_filters):
-    """As many at each side of a map in a network of half the size and twice the width, so that weights fit."""
-    return base_filters * image_size // (2 * side)
+def _filters(side, base_filters):
+    """Channels of the map of a side: the same in the networks of every size, so that weights fit."""
+    return max(1, base_filters * SMALLEST // (2 * side))

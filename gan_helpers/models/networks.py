@@ -37,7 +37,7 @@ def generator_model(
 
     `"growing"`: `"dcgan"` as a sum over sizes. The map at 16x16 gives a picture of 32x32; each larger map gives what
     the next size adds to that picture, enlarged bilinearly, and begins with adding nothing. So the network of twice
-    the size, with half the `base_filters`, goes on where that of 32 pixels stands, see `training.growing.grow`.
+    the size goes on where that of 32 pixels stands, see `training.growing.grow`.
 
     `"resnet"`: each residual block repeats the pixels and convolves twice (3x3), with batch normalisation and ReLU
     before each, beside a skip. No transposed convolution, so nothing that could make a checkerboard. With its
@@ -53,8 +53,8 @@ def generator_model(
     Args:
         z_dim: width of the latents. Defaults to `100`.
         image_size: side of the pictures in pixels, one of 32, 64, 128, 256. Defaults to `64`; `"script_32"` makes 32.
-        base_filters: channels at half of the side; each halving doubles them, in `"dcgan"` up to 16 times, in
-            `"resnet"` and `"light"` up to 8 times. Defaults to `64`.
+        base_filters: channels at half of the side (in `"growing"` at 16x16, whatever the size); each halving doubles
+            them, in `"dcgan"` up to 16 times, in `"resnet"` and `"light"` up to 8 times. Defaults to `64`.
         architecture: `"dcgan"` (default), `"growing"`, `"resnet"`, `"light"` or `"script_32"`.
         normalisation: `"batch"`, or `"none"`, where biases take its place. Defaults to `None`, the
             architecture's own: `"none"` for `"light"`, `"batch"` for the others.
@@ -126,7 +126,7 @@ def discriminator_model(
 
     Args:
         image_size: side of the pictures in pixels, one of 32, 64, 128, 256. Defaults to `64`; `"script_32"` takes 32.
-        base_filters: channels at half of the side, see `generator_model`. Defaults to `64`.
+        base_filters: width, see `generator_model`. Defaults to `64`.
         architecture: `"dcgan"` (default), `"growing"`, `"resnet"`, `"light"` or `"script_32"`.
         normalisation: `"batch"`; `"spectral"`, every layer's kernel divided by its largest singular value, see
             `SpectralConv2D`; or `"none"`. In the latter two, biases take its place. Defaults to `None`, the

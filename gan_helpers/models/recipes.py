@@ -4,6 +4,8 @@ import dataclasses
 import difflib
 from dataclasses import dataclass
 
+SMALLEST = 32  # pixels a side of the pictures that growing begins with
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -68,10 +70,9 @@ class Recipe:
     final_learning_rate: float = 1.0
     growth: float = 0.0
 
-    @property
-    def planned(self):
-        """Whether a run depends on its planned length."""
-        return self.final_learning_rate < 1 or self.growth > 0
+    def planned(self, image_size):
+        """Whether a run of pictures of so many pixels depends on its planned length."""
+        return self.final_learning_rate < 1 or (self.growth > 0 and image_size > SMALLEST)
 
 
 # The paper's optimiser and batch of 128; its widest drawing has 128 base filters, the common ports have these 64.
@@ -81,9 +82,9 @@ dcgan_2015 = Recipe(batch_size=128)
 quick = Recipe(base_filters=32, batch_size=32, simultaneous=True)
 
 # Small pictures first: what a face is made of is learnt at 32 pixels, where a step costs less, and detail after that.
-growing = Recipe(
+best = Recipe(
     architecture="growing",
-    base_filters=16,
+    base_filters=32,
     batch_size=32,
     g_learning_rate=5e-4,
     d_learning_rate=5e-4,
@@ -102,7 +103,7 @@ script_32 = Recipe(architecture="script_32", base_filters=32, loss="probability"
 
 RECIPES = {
     "quick": quick,
-    "growing": growing,
+    "best": best,
     "dcgan_2015": dcgan_2015,
     "script_32": script_32,
     "resnet": resnet,

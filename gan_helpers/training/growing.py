@@ -1,13 +1,12 @@
 """Small pictures first: a GAN that learns on 32 pixels, then goes on at twice the side, and again."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_helpers.models.growing import SMALLEST
+from gan_helpers.models.recipes import SMALLEST
 
 
 @dataclass(frozen=True)
@@ -16,14 +15,12 @@ class Stage:
 
     Attributes:
         image_size: their side in pixels.
-        recipe: the `Recipe`, as wide as networks of this size are to be.
         first: the step that it begins at.
         last: the step that it ends at; `None` for the last one, which goes on as long as one likes.
         shrink: how many times smaller its pictures are than those of the last one.
     """
 
     image_size: int
-    recipe: object
     first: int
     last: int | None
     shrink: int
@@ -46,7 +43,7 @@ def stages(recipe, image_size, planned_steps=None):
         ValueError: growth outside [0, 1), or of networks that cannot grow.
 
     Example:
-        >>> [(one.image_size, one.last) for one in stages(read_recipe("growing"), 128, 10_000)]
+        >>> [(one.image_size, one.last) for one in stages(read_recipe("best"), 128, 10_000)]
         [(32, 3000), (64, 6000), (128, None)]
 
     Reference: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018.
@@ -63,9 +60,7 @@ def stages(recipe, image_size, planned_steps=None):
     ends = [round(each * number) for number in range(len(sizes))] + [None]
     found = []
     for size, first, last in zip(sizes, ends[:-1], ends[1:], strict=True):
-        times = image_size // size
-        wider = dataclasses.replace(recipe, base_filters=recipe.base_filters * times)
-        found.append(Stage(size, wider, first, last, times))
+        found.append(Stage(size, first, last, image_size // size))
     return found
 
 
@@ -78,7 +73,7 @@ def grow(smaller, larger):
 
     Args:
         smaller: a `GAN` of networks of the architecture `"growing"`.
-        larger: one of twice the image size, made with half the `base_filters`; it is changed.
+        larger: one of twice the image size and as many `base_filters`; it is changed.
 
     Raises:
         ValueError: networks that do not fit.
@@ -108,8 +103,8 @@ def _carry(smaller, larger, name):
         if not fitting:
             raise ValueError(
                 f"expected a larger {name} that has the smaller one's layers; received one whose {layer.name!r} is "
-                f"{'missing' if new is None else 'of another width'}; make both with architecture='growing', the "
-                "larger with twice the image_size and half the base_filters"
+                f"{'missing' if new is None else 'of another width'}; make both with architecture='growing' and the "
+                "same base_filters, the larger with twice the image_size"
             )
         new.set_weights(layer.get_weights())
 

@@ -75,7 +75,7 @@ def train(
     image_size=64,
     epochs=None,
     minutes=None,
-    recipe="quick",
+    recipe="best",
     seed=0,
     crop=None,
     count=8000,
@@ -115,7 +115,7 @@ def train(
         minutes: stop after so many minutes of training in this call. A recipe that depends on its length plans its
             steps by `epochs`, or else by these minutes and the speed measured at the start, once, when a run is made.
         recipe: a name in `RECIPES`, which changes may follow (`"quick,loss=hinge"`, see `read_recipe`), or a `Recipe`.
-            Defaults to `"quick"`.
+            Defaults to `"best"`.
         seed: seed of weights, latents and the order of the data. Defaults to `0`.
         crop: `(left, top, right, bottom)` in pixels of each picture, or `"faces"`, see `prepare_images`; `None` cuts
             the central square.
@@ -213,7 +213,7 @@ def train(
         settings |= {"attributes": described, "labels": labels.fingerprint}
     if devices.strategy is not None:
         settings |= {"replicas": devices.replicas, "synchronised": synchronised}
-    if recipe.planned:
+    if recipe.planned(image_size):
         planned = made_with.get("planned_steps") or goal
         devices.plan(planned, minutes)
         if not planned:
@@ -238,7 +238,7 @@ def train(
             stop.listen()
             with devices.scope():
                 size, first = stage.image_size, stage.first
-                gan = build_gan(stage.recipe, size, seed, precision, planned, labels, synchronised, first_step=first)
+                gan = build_gan(recipe, size, seed, precision, planned, labels, synchronised, first_step=first)
                 if health:
                     gan.keep_signals()
             start = devices.restore(part, gan)
@@ -253,7 +253,7 @@ def train(
             end = min((one for one in (stage.last, goal) if one is not None), default=None)
             watchers = [
                 ProgressBar(recipe.batch_size, end, stop.minutes_left, progress),
-                *([_monitor(prepared, unseen, stage, part.folder, report)] if health else []),
+                *([_monitor(prepared, unseen, recipe, stage, part.folder, report)] if health else []),
                 StopWhenBroken(),
                 DrawSamples(latents, steps, directory=directory, name=name, every=sample_every, scale=stage.shrink),
                 *callbacks,
@@ -295,16 +295,16 @@ def _left(plan, run, settings, writes):
     begun = max((number for number, part in enumerate(runs) if part.begun), default=0)
     for stage, part in list(zip(plan, runs, strict=True))[begun:]:
         if part is not run and writes:
-            part.open(settings | {"image_size": stage.image_size, "base_filters": stage.recipe.base_filters})
+            part.open(settings | {"image_size": stage.image_size})
         yield stage, part
 
 
-def _monitor(prepared, unseen, stage, folder, report):
+def _monitor(prepared, unseen, recipe, stage, folder, report):
     def say(line):
         with tqdm.external_write_mode():  # above the progress bar
             report(line)
 
-    settings = {"batch_size": stage.recipe.batch_size, "folder": folder, "report": say, "shrink": stage.shrink}
+    settings = {"batch_size": recipe.batch_size, "folder": folder, "report": say, "shrink": stage.shrink}
     return HealthMonitor(prepared.images, unseen=unseen, **settings)
 
 
@@ -456,7 +456,7 @@ def steps_in(minutes, recipe, images, precision, labels=None, clock=time.perf_co
     """
     plan, seconds = stages(recipe, images.shape[1], 10**6), 0.0
     for stage in plan:
-        gan = build_gan(stage.recipe, stage.image_size, precision=precision, labels=labels)
+        gan = build_gan(recipe, stage.image_size, precision=precision, labels=labels)
         stream = _batches(images, recipe, labels, stage.shrink)
         share = ((stage.last or 10**6) - stage.first) / 10**6
         seconds += share * seconds_a_step(gan, stream, min(20, 60 * minutes / 20) / len(plan), clock)
