@@ -133,8 +133,8 @@ def planned_epochs(job, recipe, images):
     file = Path(job["run"]) / "planned.json"
     if not file.exists():
         from gan_helpers.data.batches import steps_per_epoch
+        from gan_helpers.training.build import steps_in
         from gan_helpers.training.precision import hardware_precision
-        from gan_helpers.training.train import steps_in
 
         steps = steps_in(job["planned_minutes"], recipe, images, hardware_precision()[0], clock=time.process_time)
         epochs = max(1, round(steps / steps_per_epoch(len(images), recipe.batch_size)))

@@ -173,8 +173,8 @@ def work(settings):
     import numpy as np
 
     from gan_helpers import Recipe, face_batches
+    from gan_helpers.training.build import build_gan
     from gan_helpers.training.distribute import open_devices
-    from gan_helpers.training.train import build_gan
 
     devices = open_devices("multiworker" if settings["workers"] > 1 else None)
     with devices.scope():

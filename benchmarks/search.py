@@ -220,7 +220,7 @@ def recipe_of(trial, options):
 
 def refusal(text, image_size):
     """Why the library refuses a recipe, or `None`: its narrowest networks are built to see."""
-    from gan_helpers.training.train import build_gan
+    from gan_helpers.training.build import build_gan
 
     try:
         build_gan(dataclasses.replace(read_recipe(text), base_filters=1), image_size)

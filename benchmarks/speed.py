@@ -276,7 +276,7 @@ def recipe_step(settings):
     import tensorflow as tf
 
     from gan_helpers.models.recipes import read_recipe
-    from gan_helpers.training.train import build_gan
+    from gan_helpers.training.build import build_gan
 
     gan = build_gan(read_recipe(settings["recipe"]), settings["image_size"], precision=settings["precision"])
     if settings.get("signals"):

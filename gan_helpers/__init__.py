@@ -39,7 +39,7 @@ _HOME_OF = {
     "augment": "models.augment",
     "GAN": "training.gan",
     "for_training": "training.fused",
-    "build_gan": "training.train",
+    "build_gan": "training.build",
     "HealthMonitor": "training.health",
     "diagnose": "training.conditions",
     "Run": "training.runs",

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from gan_helpers import Recipe, draw_faces, face_batches
 from gan_helpers.data.labels import Attribute, Labels
+from gan_helpers.training.build import build_gan
 from gan_helpers.training.distribute import open_devices
 from gan_helpers.training.replicas import SharedLossScale
-from gan_helpers.training.train import build_gan
 
 BATCH, SEED = 16, 3
 BARE = {"g_normalisation": "none", "d_normalisation": "none"}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gan_helpers import Recipe, Run, generate_images, load_generator, prepare_images, train
+from gan_helpers.training.build import build_gan
 from gan_helpers.training.checkpoints import state
-from gan_helpers.training.train import build_gan
 
 RECIPE = Recipe(base_filters=4, latent_dim=10, batch_size=16, simultaneous=True)
 FILES = (

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from gan_helpers import Recipe, prepare_images, train
+from gan_helpers.training.build import build_gan
 from gan_helpers.training.distribute import Devices, open_devices
-from gan_helpers.training.train import build_gan
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--image-size", 32, "--base-filters", 4, "--batch-size", 16, "--count", 96]

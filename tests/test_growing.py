@@ -9,10 +9,10 @@ import pytest
 from gan_helpers import RECIPES, draw_faces, face_batches, load_generator, sample_latents, train
 from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import read_recipe
+from gan_helpers.training.build import build_gan
 from gan_helpers.training.gan import GAN
 from gan_helpers.training.growing import Later, grow, smaller_batches, smaller_pictures, stages
 from gan_helpers.training.runs import Run
-from gan_helpers.training.train import build_gan
 
 SLIM = dataclasses.replace(RECIPES["best"], base_filters=2, batch_size=8, latent_dim=10)
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from gan_helpers import Recipe, Run, load_generator, prepare_images
+from gan_helpers.training.build import build_gan
 from gan_helpers.training.checkpoints import state
-from gan_helpers.training.train import build_gan
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT, STEPS = 160, 60  # 10 steps an epoch

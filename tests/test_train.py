@@ -9,9 +9,9 @@ import tensorflow as tf
 from gan_helpers import Recipe, Run, prepare_images, train
 from gan_helpers.data.batches import face_batches
 from gan_helpers.training.bench import seconds_a_step
+from gan_helpers.training.build import build_gan
 from gan_helpers.training.callbacks import DrawSamples
 from gan_helpers.training.checkpoints import state as _state
-from gan_helpers.training.train import build_gan
 
 TINY = Recipe(base_filters=4, latent_dim=10, batch_size=16)
 
@@ -112,7 +112,7 @@ def test_learning_rates_fall_over_the_planned_epochs_and_stay(drawn, tmp_path):
 
 
 def test_minutes_are_planned_once_by_the_speed_measured(drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr("gan_helpers.training.train.seconds_a_step", lambda gan, batches, seconds, clock: 0.1)
+    monkeypatch.setattr("gan_helpers.training.build.seconds_a_step", lambda gan, batches, seconds, clock: 0.1)
     said = []
     trained = _train(drawn, tmp_path / "run", FALLING, said.append, minutes=0.02)
     assert trained.run.settings["planned_steps"] == 12  # 1.2 s

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import os
 import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,32 +13,27 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from gan_helpers.data.batches import face_batches, steps_per_epoch
+from gan_helpers.data.batches import steps_per_epoch
 from gan_helpers.data.drawn_faces import draw_faces
 from gan_helpers.data.images import PreparedImages, prepare_images
 from gan_helpers.data.label_tables import find_labels, labels_of
 from gan_helpers.data.labels import Attribute, Labels
-from gan_helpers.models.networks import discriminator_model, generator_model
 from gan_helpers.models.recipes import read_recipe
-from gan_helpers.training.bench import seconds_a_step
+from gan_helpers.training.build import build_gan, steps_in, training_batches
 from gan_helpers.training.callbacks import DrawSamples, ProgressBar, SaveRun, StopWhenBroken, StopWhenTold
 from gan_helpers.training.distribute import open_devices
 from gan_helpers.training.files import write_whole
-from gan_helpers.training.fused import PRECISIONS, FusedAdam, for_training
+from gan_helpers.training.fused import PRECISIONS
 from gan_helpers.training.gan import GAN
-from gan_helpers.training.growing import Later, grow, smaller_batches, stages
+from gan_helpers.training.growing import grow, stages
 from gan_helpers.training.health import HealthMonitor
 from gan_helpers.training.precision import hardware_precision
-from gan_helpers.training.replicas import SharedLossScale
 from gan_helpers.training.runs import Run
 from gan_helpers.training.tensorboard import WriteTensorBoard
 from gan_helpers.training.working_copy import FlushWorkingCopy, fetch, flush_to
 from gan_helpers.visualization.plots import generate_images, image_grid, sample_latents
 
 UNSEEN, UNSEEN_SEED = 64, 2**31  # faces that no run trains on
-# With attributes, where a recipe names none. After 2 minutes on drawn faces of 32 pixels (one seed) a smile or a frown
-# that was asked for was there in 92 % of the samples, without it in 64 %; feature distances were 17.5 and 14.0.
-MISMATCH_WEIGHT = 0.5
 COLAB_DRIVE, COLAB_DISK = Path("/content/drive"), Path("/content/runs")
 
 
@@ -269,7 +263,7 @@ def train(
             if end is not None and start >= end:
                 devices.first and part.save(gan)  # so that a generator that was damaged is there again
             else:
-                stream = functools.partial(_batches, prepared.images, recipe, labels, seed=seed, shrink=stage.shrink)
+                stream = functools.partial(training_batches, prepared.images, recipe, labels, stage.shrink, seed=seed)
                 _fit(gan, devices.fit(gan), devices.stream(stream), end, steps, per_execution, watchers)
             if gan.stop_training or (goal is not None and gan.step >= goal):
                 break
@@ -306,11 +300,6 @@ def _monitor(prepared, unseen, recipe, stage, folder, report):
 
     settings = {"batch_size": recipe.batch_size, "folder": folder, "report": say, "shrink": stage.shrink}
     return HealthMonitor(prepared.images, unseen=unseen, **settings)
-
-
-def _batches(images, recipe, labels, shrink=1, **where):
-    stream = face_batches(images, recipe.batch_size, flip=recipe.flip, labels=labels, **where)
-    return smaller_batches(stream, shrink)
 
 
 def _draw_faces(gan, file, seed):
@@ -362,105 +351,6 @@ class _Within(keras.callbacks.Callback):
         self.on_epoch_end = whole.on_epoch_end
         self.on_train_batch_begin = whole.on_train_batch_begin
         self.on_train_batch_end = whole.on_train_batch_end
-
-
-def build_gan(
-    recipe,
-    image_size,
-    seed=0,
-    precision="float32",
-    planned_steps=None,
-    labels=None,
-    synchronised=False,
-    *,
-    first_step=0,
-):
-    """A compiled `GAN` of a `Recipe`, as `train` makes it.
-
-    Args:
-        recipe: a `Recipe`.
-        image_size: side of the faces in pixels.
-        seed: seed of weights and latents. Defaults to `0`.
-        precision: see `for_training`. Defaults to `"float32"`.
-        planned_steps: length over which the learning rates fall. Defaults to `None`: they stay.
-        labels: `Labels` of the data, for a conditional GAN. Defaults to `None`.
-        synchronised: see `for_training`. Defaults to `False`.
-        first_step: the step of that length at which it begins to learn, see `grow`. Defaults to `0`.
-
-    Returns:
-        A `GAN`.
-
-    Raises:
-        ValueError: settings that make no sense.
-
-    Example:
-        >>> gan = build_gan(RECIPES["quick"], 32)
-        >>> gan.fit(face_batches(images, 32), steps_per_epoch=100, shuffle=False)
-    """
-    keras.utils.set_random_seed(seed)
-    shared = {"image_size": image_size, "base_filters": recipe.base_filters, "architecture": recipe.architecture}
-    shared["attributes"] = 0 if labels is None else len(labels.attributes)
-    mismatch_weight = recipe.mismatch_weight
-    if mismatch_weight is None:
-        mismatch_weight = 0.0 if labels is None else MISMATCH_WEIGHT
-    generator = generator_model(recipe.latent_dim, **shared, normalisation=recipe.g_normalisation)
-    discriminator = discriminator_model(
-        **shared, normalisation=recipe.d_normalisation, minibatch_std=recipe.minibatch_std
-    )
-    gan = GAN(
-        for_training(generator, precision, synchronised),
-        for_training(discriminator, precision, synchronised),
-        seed=seed,
-        averaging_half_life=recipe.averaging_half_life,
-        averaging_share=recipe.averaging_share,
-        augmentation=recipe.augmentation,
-        augmentation_target=recipe.augmentation_target,
-        r1_weight=recipe.r1_weight,
-        r2_weight=recipe.r2_weight,
-        gradient_penalty_weight=recipe.gradient_penalty_weight,
-        penalty_every=recipe.penalty_every,
-        labels=labels,
-        mismatch_weight=mismatch_weight,
-    )
-
-    def optimizer(rate):
-        if planned_steps and recipe.final_learning_rate < 1:
-            whole = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
-            rate = Later(whole, first_step) if first_step else whole
-        adam = FusedAdam(rate, beta_1=recipe.beta_1)
-        return SharedLossScale(adam) if precision == "mixed_float16" else adam
-
-    gan.compile(
-        optimizer(recipe.g_learning_rate),
-        optimizer(recipe.d_learning_rate),
-        loss=recipe.loss,
-        label_smoothing=recipe.label_smoothing,
-        simultaneous=recipe.simultaneous,
-    )
-    return gan
-
-
-def steps_in(minutes, recipe, images, precision, labels=None, clock=time.perf_counter):
-    """How many steps of training so many minutes hold, at the speed of a GAN that is made and thrown away.
-
-    Args:
-        minutes: above 0; a twentieth of it, at most 20 seconds, is measured for.
-        recipe: a `Recipe`.
-        images: uint8 pictures, as to train on.
-        precision: see `for_training`.
-        labels: `Labels` of the pictures, for a conditional GAN. Defaults to `None`.
-        clock: function that gives the time in seconds. Defaults to `time.perf_counter`.
-
-    Returns:
-        An `int`, at least 1.
-    """
-    plan, seconds = stages(recipe, images.shape[1], 10**6), 0.0
-    for stage in plan:
-        gan = build_gan(recipe, stage.image_size, precision=precision, labels=labels)
-        stream = _batches(images, recipe, labels, stage.shrink)
-        share = ((stage.last or 10**6) - stage.first) / 10**6
-        seconds += share * seconds_a_step(gan, stream, min(20, 60 * minutes / 20) / len(plan), clock)
-    return max(1, round(60 * minutes / seconds))
 
 
 def _settled_precision(recorded, precision, report):
