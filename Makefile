@@ -28,13 +28,13 @@ faces: .venv/.installed
 	$(BIN)/python -m gan_helpers train --data drawn --image-size $(SIZE) --minutes $(MINUTES)
 
 test: .venv/.installed lint
-	$(BIN)/python -m pytest --nbmake --ignore=tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbmake --ignore=tests/browser
 
 test-browser: .venv/.browser
 	$(BIN)/python -m pytest tests/browser
 
 test-colab: .venv-colab/.installed
-	$(COLAB)/python -m pytest --nbmake --ignore=tests/browser
+	$(COLAB)/python -m pytest -n 2 --dist loadfile --nbmake --ignore=tests/browser
 
 test-browser-colab: .venv-colab/.browser
 	$(COLAB)/python -m pytest tests/browser
