@@ -82,6 +82,7 @@ dcgan_2015 = Recipe(batch_size=128)
 quick = Recipe(base_filters=32, batch_size=32, simultaneous=True)
 
 # Small pictures first: what a face is made of is learnt at 32 pixels, where a step costs less, and detail after that.
+# The augmentation begins when the discriminator learns its pictures by heart: late with many, soon with few.
 best = Recipe(
     architecture="growing",
     base_filters=32,
@@ -89,7 +90,9 @@ best = Recipe(
     g_learning_rate=5e-4,
     d_learning_rate=5e-4,
     simultaneous=True,
-    growth=0.6,
+    augmentation=("colour", "translation", "cutout"),
+    augmentation_target=0.6,
+    growth=0.8,
 )
 
 # Residual networks whose samples show no grid, at four times the time a step; spectral normalisation bounds the slope.

@@ -423,8 +423,12 @@ class GAN(keras.Model):
     def _discriminate(self, images, part, attributes=None):
         if self.augmentation:
             uniforms = drawn(tf.random.stateless_uniform, (tf.shape(images)[0], WIDTH), self._seed(part))
-            probability = tf.convert_to_tensor(self.adaptive[0]) if self.adaptive else 1.0
-            images = augment(images, uniforms, self.augmentation, probability)
+            if self.adaptive:  # at strength 0 nothing is to do, and nothing is paid
+                strength, same = tf.convert_to_tensor(self.adaptive[0]), images
+                augmented = functools.partial(augment, same, uniforms, self.augmentation, strength)
+                images = tf.cond(strength > 0, augmented, lambda: tf.identity(same))
+            else:
+                images = augment(images, uniforms, self.augmentation)
         return self.discriminator(network_inputs(images, attributes), training=True)
 
     def _adapt(self, real_scores):
