@@ -195,11 +195,11 @@ for name, size, kind in [
     print(line)
 
 # %% [markdown]
-# From 32 to 256 pixels, a DCGAN's picture takes about a hundred times as long. 16 bits halve the large ones on this
-# processor, and do little for the small ones. The halved networks take ten times as long at 256 pixels as at 32, although
-# they make but three times the operations: thin layers leave a processor's units idle, and GFLOP/s fall. Counting tells
-# what is possible, measuring what you get. Memory at its peak is half as much again as we counted, or more: gradients of
-# maps, and what convolutions put aside, need room too.
+# From 32 to 256 pixels, a DCGAN's picture takes about a hundred times as long in float32. 16 bits save a quarter of that at
+# 32 pixels on this processor, and nearly half at 256. The halved networks take ten times as long at 256 pixels as at 32,
+# although they make but three times the operations: thin layers leave a processor's units idle, and GFLOP/s fall. Counting
+# tells what is possible, measuring what you get. Memory at its peak is 1.3 to 1.5 times what we counted (at 32 pixels more,
+# where TensorFlow's own start shows): gradients of maps, and what convolutions put aside, need room too.
 #
 # ## 16 bits
 #
@@ -325,7 +325,7 @@ plt.show()
 
 # %% [markdown]
 # In each column a person keeps hair, skin and background while the picture grows; eyes, brows, a collar and a pair of
-# glasses become clearer. Hair and outlines stay ragged at 128 pixels: that stage had two minutes.
+# glasses become clearer. Hair and outlines stay ragged at 128 pixels: that stage had about a thousand steps.
 #
 # What does each size add to the last faces? The terms of the sum, by `terms` from above, each around grey:
 
@@ -389,7 +389,7 @@ for name, size, kind in speeds:
 
 # %% [markdown]
 # Karras et al. (2018) show their networks 1.6 million pictures at each size. Here, at 128 pixels and halved filters, that
-# is five hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a GPU that waits for its next operation reaches far
+# is nearly five hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a GPU that waits for its next operation reaches far
 # less than a tenth. On it, take larger batches and wider networks: they cost little more time.
 #
 # ## Several devices
@@ -459,7 +459,7 @@ assert done.returncode == 0 and float(done.stdout.split()[-1]) < 1e-4
 # went into the exchange. **When it pays**: where much is computed for each weight. As a model on paper, not measured (`python
 # -m benchmarks.scaling --parts model`: 30 TFLOP/s, 100 GB/s within a machine of 8 GPUs, 10 GB/s between machines), 256 pixels
 # with 64 base filters gain 7.7 times on 8 GPUs and 45 times on 64; 64 pixels with 32 base filters 3.8 and 5.6 times. And more
-# devices want a larger batch, which is another training. The faces of this course stay on one.
+# devices want a larger batch, with another learning rate (Goyal et al., 2017), which is another training. The faces of this course stay on one.
 #
 # ## A long run
 #
