@@ -87,7 +87,7 @@ def real_faces(options, settings, names):
 # The judge ------------------------------------------------------------------------------------------------------------
 
 
-def trained_judge(images, labels, epochs, batch_size=64):
+def trained_judge(images, labels, epochs, batch_size=32):
     """A network from images in [-1, 1] to a score in [0, 1] of each attribute."""
     keras.utils.set_random_seed(0)
     steps = len(images) // batch_size
@@ -102,6 +102,9 @@ def trained_judge(images, labels, epochs, batch_size=64):
 def judge_model(image_size, attributes):
     x = inputs = layers.Input((image_size, image_size, 3))
     side, filters = image_size, 32
+    while side > 32:  # where most of the arithmetic would be
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(filters, 4, 2, "same", use_bias=False)(x)))
+        side //= 2
     while side > 4:
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
