@@ -219,7 +219,7 @@ def switching(judge, generator, count):
             changed = rows.copy()
             changed[:, place] = value
             both.append(scores_of(judge, generate_images(generator, latents, attributes=changed)))
-        moved = 50 * np.abs(both[1] - both[0]).mean(0)
+        moved = 50 * np.abs(both[1] - both[0]).mean(0, dtype=np.float64)
         found[names[place]] = dict(zip(names, moved.round(1).tolist(), strict=True))
     return found
 

@@ -25,7 +25,7 @@
 #
 # | on | minutes for the whole notebook |
 # |---|---|
-# | a CPU with 2 cores | about 15 |
+# | a CPU with 2 busy cores | about 10 |
 # | a GPU | not measured |
 
 # %%
@@ -318,10 +318,9 @@ for place, name in enumerate(names):
     print(f"{name:20}" + "".join(f"{values[place]:12.1f}" for values in accuracy.values()))
 
 # %% [markdown]
-# Of eight attributes the orders are met as surely as the judge knows real faces; the deaf generator gets the 50 % of
-# chance. The smile is the exception, 72 % where real faces get 86 %: a mouth is a few pixels here, judge and
-# discriminator both strain to see its bend, and what the discriminator does not see it does not teach. More pixels or a
-# longer training help, not more weight on the order.
+# For eight attributes orders are met as surely as the judge knows real faces; the deaf generator gets the 50 % of chance.
+# The smile is the exception, 72 % where real faces get 86 %: a mouth is a few pixels wide here, and the judge itself is
+# unsure of its bend.
 #
 # One switch alone is easy. Now three at once: for every three attributes all eight combinations of their values are
 # ordered, many of which the data hardly holds.
@@ -370,8 +369,7 @@ print("points that the others move, on the average:", dict(zip(names, beside.rou
 
 # %% [markdown]
 # Dark on the diagonal, pale beside it: switching moves the other scores by 1 to 4 points on the average. Look for the
-# exceptions. Skin moves the smile by 13, since on deep skin the judge sees mouths less well; a turned head changes where
-# the light falls.
+# exceptions: skin moves the smile by 13, a turned head the light by 10.
 #
 # ## In your own hands
 #
@@ -391,6 +389,20 @@ explore_latents(generator, seed=4, attributes={"eyeglasses": 1})
 #
 # The picture above is of photographs: 7,000 faces of CelebA, 64 pixels, recipe `growing`, 7 minutes of one CPU core, first
 # eight latents of seed 0, none picked.
+#
+# The judge learnt from the same 7,000 faces and is tried on 1,000 others. Balanced accuracy in %; beside it a run without
+# attributes of the same processor time, and how many points the other scores move when this attribute is switched.
+#
+# | | in the data | real faces | ordered | share of real | without attributes | in threes | others move |
+# |---|---|---|---|---|---|---|---|
+# | Smiling | 48 % | 91.5 | 99.5 | 109 % | 49.6 | 98.9 | 3.3 |
+# | Eyeglasses | 7 % | 91.8 | 97.2 | 106 % | 49.1 | 93.8 | 8.1 |
+# | Male | 42 % | 94.9 | 98.0 | 103 % | 48.8 | 97.1 | 6.1 |
+# | Blond_Hair | 15 % | 89.6 | 91.9 | 103 % | 50.5 | 92.7 | 5.6 |
+# | Bangs | 15 % | 93.2 | 96.8 | 104 % | 51.0 | 96.7 | 3.1 |
+#
+# KID 0.058 ± 0.001 and FID 73.9 ± 0.6 with attributes, 0.067 ± 0.001 and 82.1 ± 1.2 without (1,000 samples
+# against the 1,000 unseen faces, one seed each).
 #
 # ## Exercises
 #
