@@ -101,7 +101,8 @@ plt.show()
 # 3. Half the width: a step costs less than half.
 # 4. One generator pass for both updates. This is recipe `quick`.
 # 5. Higher learning rates: minutes are few.
-# 6. Small pictures first: 32 pixels for most of the steps, then 64, in networks that grow. This is `best`.
+# 6. Small pictures first: 32 pixels for most of the steps, then 64, in networks that grow. And augmentation, which
+#    begins when the discriminator learns its pictures by heart, so not in these minutes. This is `best`.
 
 
 # %%
@@ -292,9 +293,22 @@ for name in seeds:
 # The two ranges are far apart, so the ladder as a whole is no luck. Neighbouring rungs may be closer than two seeds of
 # one rung: of those, one run each says little.
 #
-# ## The race on photographs
+# ## On photographs
 #
-# TO COME
+# The same question, asked of photographs: 6,000 faces of CelebA, 64 pixels, 10 minutes of one CPU core with AVX512-BF16. KID
+# of 500 faces against 1,000 unseen ones, one seed each, `best` and what was tried on the way to it:
+#
+# | growth | augmentation | steps | KID |
+# |---|---|---|---|
+# | 0.8 | none | 14,569 | 0.066 ± 0.003 |
+# | 0.8, rates falling to a tenth | none | 14,697 | 0.086 ± 0.002 (1,000 faces) |
+# | 0.6 | always translated | 10,760 | 0.086 ± 0.003 |
+# | 0.6 | adaptive, paid at every step | 7,771 | 0.065 ± 0.002 |
+#
+# Falling rates, which end long trainings well, cost a short one the updates it lives on. Translating every picture holds
+# the discriminator back before there is need. Growing itself is not free: the second run's faces of 32 pixels, enlarged,
+# had 0.048 when it began to grow. Real faces made so small and enlarged have 0.010: at 10 minutes Inception looks for
+# faces, not for pixels; your eye may differ.
 #
 # ## Exercises
 #
