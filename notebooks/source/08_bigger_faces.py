@@ -25,7 +25,7 @@
 #
 # | on | minutes for the whole notebook |
 # |---|---|
-# | a CPU with 2 cores | about 16 |
+# | a CPU with 2 cores | about 14 |
 # | a GPU | not measured |
 
 # %%
@@ -325,8 +325,8 @@ show_images(rows, 6, title=f"from top to bottom: {', '.join(map(str, grown))} pi
 plt.show()
 
 # %% [markdown]
-# In each column a person keeps hair, skin and background while the picture grows; eyes, brows, a collar and a pair of
-# glasses become clearer. Hair and outlines stay ragged at 128 pixels: that stage had about a thousand steps.
+# In each column a person keeps hair, skin and background while the picture grows; eyes, brows, mouths and collars become
+# clearer. Hair and outlines stay ragged at 128 pixels: that stage had about 1,900 steps.
 #
 # What does each size add to the last faces? The terms of the sum, by `terms` from above, each around grey:
 
@@ -366,7 +366,7 @@ for name, images in sets.items():
 
 # %% [markdown]
 # The real faces say what resolution is worth: losing half of it costs 0.03, three quarters 0.10. Our generators are further
-# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by four times its error; 128 is no
+# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by three times its error; 128 is no
 # better yet, in minutes and with 8 filters. The detector's shares, of 60 faces, are uncertain by about 0.12.
 #
 # Does growing pay at all? In ten minutes of one core on CelebA, six of them at 32 pixels and four at 64, networks that grow
