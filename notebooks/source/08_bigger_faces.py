@@ -456,11 +456,12 @@ assert done.returncode == 0 and float(done.stdout.split()[-1]) < 1e-4
 # README has the whole file. **Vertex AI** sets `TF_CONFIG` itself, with a chief, which is worker 0. Neither was tried.
 #
 # **What it costs.** In every step all gradients, four bytes a weight, travel between the devices, and everybody waits. Two
-# processes that share a batch of 32 (64 pixels, recipe `quick`) took 697 ms of processor time a step where one took 444: 30 %
-# went into the exchange. **When it pays**: where much is computed for each weight. As a model on paper, not measured (`python
+# processes on a core each that share batches of 32 (64 pixels, recipe `quick`) make 0.88 times the images/s of one: 54 % of
+# their time is exchange and waiting for one another. **When it pays**: where much is computed for each weight. As a model on paper, not measured (`python
 # -m benchmarks.scaling --parts model`: 30 TFLOP/s, 100 GB/s within a machine of 8 GPUs, 10 GB/s between machines), 256 pixels
 # with 64 base filters gain 7.7 times on 8 GPUs and 45 times on 64; 64 pixels with 32 base filters 3.8 and 5.6 times. And more
-# devices want a larger batch, with another learning rate (Goyal et al., 2017), which is another training. The faces of this course stay on one.
+# devices want a larger batch, with another learning rate (Goyal et al., 2017), which is another training. The faces of this
+# course stay on one.
 #
 # ## A long run
 #
