@@ -6,13 +6,15 @@
   work on the machine disturbs less.
 - **model**: on paper, up to 64 GPUs: bytes that each sends in a step, and the step's time from assumed speeds. A model,
   not a measurement.
-- **input**: the time of a batch from caches of 10 thousand to 10 million pictures (sparse files, in turn), and memory.
+- **input**: the time of a batch, and of a whole step, from caches of 10 thousand to 10 million pictures (sparse files,
+  in turn), and memory.
 
 A table goes to stderr, JSON to stdout.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -167,8 +169,6 @@ class _Team:
 def work(settings):
     """A worker: builds, makes some steps, then as many as each line of stdin says."""
     os.sched_setaffinity(0, [settings["core"]])  # before TensorFlow counts cores
-    import functools
-
     import keras
     import numpy as np
 
@@ -244,12 +244,22 @@ def model_row(count, size, computing, options):
 
 
 def measure_input(options):
-    """Processor time and time of a batch by the number of pictures in the cache, and memory; a `dict`."""
+    """Processor time and time of a batch and of a step by the number of pictures in the cache, and memory; a `dict`."""
     import numpy as np
+    import tensorflow as tf
 
-    from gan_helpers import face_batches
+    from gan_helpers import Recipe, face_batches
+    from gan_helpers.training.build import build_gan
 
     side, taken = options.image_size, {count: [] for count in options.counts}
+    step = tf.function(build_gan(Recipe(base_filters=options.base_filters), side).train_step)
+
+    def timed(work):
+        began, processor = time.perf_counter(), time.process_time()
+        for _ in range(options.steps):
+            work()
+        return (time.perf_counter() - began) / options.steps, (time.process_time() - processor) / options.steps
+
     with tempfile.TemporaryDirectory() as folder:
         streams = {}
         for count in taken:
@@ -257,19 +267,17 @@ def measure_input(options):
             np.lib.format.open_memmap(file, "w+", np.uint8, (count, side, side, 3))  # a hole, no bytes
             streams[count] = iter(face_batches(np.load(file, mmap_mode="r"), options.batch_size))
             for _ in range(5):
-                next(streams[count])
+                step(next(streams[count]))
         before = _own_memory()
         for _ in range(options.rounds):
             for count, stream in streams.items():
-                began, processor = time.perf_counter(), time.process_time()
-                for _ in range(options.steps):
-                    next(stream)
-                taken[count].append((time.perf_counter() - began, time.process_time() - processor))
+                draw = functools.partial(next, stream)
+                taken[count].append((*timed(draw), *timed(lambda draw=draw: step(draw()))))
         grown = _own_memory() - before
-    rows = []
-    for count, pairs in taken.items():
-        seconds, processor = (statistics.median(kind) / options.steps for kind in zip(*pairs, strict=True))
-        rows.append({"pictures": count, "batch_seconds": seconds, "batch_processor": processor})
+    names, rows = ("batch_seconds", "batch_processor", "step_seconds", "step_processor"), []
+    for count, figures in taken.items():
+        medians = map(statistics.median, zip(*figures, strict=True))
+        rows.append({"pictures": count} | dict(zip(names, medians, strict=True)))
     return {"batch_size": options.batch_size, "image_size": side, "rows": rows, "memory_grown_mib": grown / 2**20}
 
 
@@ -298,10 +306,11 @@ def table(result):
             sent, share = f"{row['sent_bytes'] / 1e6:10.1f}", f"{100 * row['exchange_share']:8.0f} %"
             lines.append(f"{row['gpus']:4}{sent}{1e3 * row['step_seconds']:12.2f}{share}{row['speedup']:9.1f}")
     if "input" in result:
-        lines.append(f"{'pictures':>10}{'ms a batch':>12}{'processor ms':>14}")
+        lines.append(f"{'pictures':>10}{'ms a batch':>12}{'processor ms':>14}{'ms a step':>12}{'processor ms':>14}")
         for row in result["input"]["rows"]:
-            times = f"{1e3 * row['batch_seconds']:12.2f}{1e3 * row['batch_processor']:14.2f}"
-            lines.append(f"{row['pictures']:10,}{times}")
+            batch = f"{1e3 * row['batch_seconds']:12.2f}{1e3 * row['batch_processor']:14.2f}"
+            step = f"{1e3 * row['step_seconds']:12.1f}{1e3 * row['step_processor']:14.1f}"
+            lines.append(f"{row['pictures']:10,}{batch}{step}")
         lines.append(f"memory grown by {result['input']['memory_grown_mib']:.0f} MiB")
     return "\n".join(lines)
 
