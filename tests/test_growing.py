@@ -140,8 +140,11 @@ class _Stop(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("at", [3, 5, 6])
 def test_stopped_and_gone_on_with_it_ends_in_the_same_bits(whole_run, tmp_path, at):
-    stopped = _train(tmp_path / "run", callbacks=[_Stop(at)])
+    said = []
+    stopped = _train(tmp_path / "run", callbacks=[_Stop(at)], report=said.append)
     assert stopped.gan.step == at
+    told = f"it stopped at 32 of 64 pixels, step {at} of 8 planned; the same command goes on to larger ones"
+    assert (told in said) == (at <= 5)
     assert load_generator(tmp_path / "run").output_shape[1] == (32 if at <= 5 else 64)
     trained = _train(tmp_path / "run")
     assert trained.gan.step == 8

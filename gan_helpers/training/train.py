@@ -268,6 +268,9 @@ def train(
             if gan.stop_training or (goal is not None and gan.step >= goal):
                 break
             smaller, before = gan, part
+        if stage.shrink > 1:
+            reached = f"it stopped at {stage.image_size} of {image_size} pixels"
+            report(f"{reached}, step {gan.step:,} of {planned:,} planned; the same command goes on to larger ones")
         if goal is not None and start >= goal:
             report(f"it has its {epochs} epochs already; ask for more to train on")
         if devices.first:
