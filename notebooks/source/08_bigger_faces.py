@@ -369,8 +369,9 @@ for name, images in sets.items():
 # off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by three times its error; 128 is no
 # better yet, in minutes and with 8 filters. The detector's shares, of 60 faces, are uncertain by about 0.12.
 #
-# Does growing pay at all? In ten minutes of one core on CelebA, six of them at 32 pixels and four at 64, networks that grow
-# reached a KID of 0.146, where `quick`, which sees 64 pixels from the start, had 0.369 (one seed each; README).
+# Does growing pay at all? On CelebA at 64 pixels networks that grow had a KID of 0.067 after 7 minutes of one core, where
+# `quick`, which sees 64 pixels from the start, had 0.076 after 42 minutes of a faster one (one seed each; 1,000 and 5,000
+# faces against the same 1,000; README).
 #
 # ## What a budget buys
 #
@@ -390,8 +391,9 @@ for name, size, kind in speeds:
 
 # %% [markdown]
 # Karras et al. (2018) show their networks 1.6 million pictures at each size. Here, at 128 pixels and halved filters, that
-# is nearly five hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a GPU that waits for its next operation reaches far
-# less than a tenth. On it, take larger batches and wider networks: they cost little more time.
+# is nearly five hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a
+# GPU that waits for its next operation reaches far less than a tenth. On it, take larger batches and wider networks: they
+# cost little more time.
 #
 # ## Several devices
 #
@@ -457,16 +459,17 @@ assert done.returncode == 0 and float(done.stdout.split()[-1]) < 1e-4
 #
 # **What it costs.** In every step all gradients, four bytes a weight, travel between the devices, and everybody waits. Two
 # processes on a core each that share batches of 32 (64 pixels, recipe `quick`) make 0.88 times the images/s of one: 54 % of
-# their time is exchange and waiting for one another. **When it pays**: where much is computed for each weight. As a model on paper, not measured (`python
-# -m benchmarks.scaling --parts model`: 30 TFLOP/s, 100 GB/s within a machine of 8 GPUs, 10 GB/s between machines), 256 pixels
-# with 64 base filters gain 7.7 times on 8 GPUs and 45 times on 64; 64 pixels with 32 base filters 3.8 and 5.6 times. And more
-# devices want a larger batch, with another learning rate (Goyal et al., 2017), which is another training. The faces of this
-# course stay on one.
+# their time is exchange and waiting for one another. **When it pays**: where much is computed for each weight. As a model
+# on paper, not measured (`python -m benchmarks.scaling --parts model`: 30 TFLOP/s, 100 GB/s within a machine of 8 GPUs, 10
+# GB/s between machines), 256 pixels with 64 base filters gain 7.7 times on 8 GPUs and 45 times on 64; 64 pixels with 32
+# base filters 3.8 and 5.6 times. And more devices want a larger batch, with another learning rate (Goyal et al., 2017),
+# which is another training. The faces of this course stay on one.
 #
 # ## A long run
 #
 # The faces at the top come from photographs: the first 3,500 of 4,000 thumbnails of FFHQ (Karras et al., 2019), recipe
-# `best` (64 base filters, growth 0.6, no augmentation), 40 minutes on one CPU core with AVX512-BF16, of which it had about a third, seed 0:
+# `best` (64 base filters, growth 0.6, no augmentation), 40 minutes on one CPU core with AVX512-BF16, of which it had about
+# a third, seed 0:
 #
 # ```bash
 # python -m gan_helpers train --data FFHQ --slice 0:3500 --image-size 128 --minutes 40 --output RUN \
