@@ -9,6 +9,7 @@ SIZE ?= 32
 BIN := .venv/bin
 COLAB := .venv-colab/bin
 PARITY := .venv-parity/bin
+TESTS := -n 2 --dist loadfile --nbmake --ignore=tests/browser
 
 .PHONY: help faces test test-browser test-colab test-browser-colab test-parity notebooks links lint clean
 
@@ -28,13 +29,13 @@ faces: .venv/.installed
 	$(BIN)/python -m gan_helpers train --data drawn --image-size $(SIZE) --minutes $(MINUTES)
 
 test: .venv/.installed lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbmake --ignore=tests/browser
+	$(BIN)/python -m pytest $(TESTS)
 
 test-browser: .venv/.browser
 	$(BIN)/python -m pytest tests/browser
 
 test-colab: .venv-colab/.installed
-	$(COLAB)/python -m pytest -n 2 --dist loadfile --nbmake --ignore=tests/browser
+	$(COLAB)/python -m pytest $(TESTS)
 
 test-browser-colab: .venv-colab/.browser
 	$(COLAB)/python -m pytest tests/browser

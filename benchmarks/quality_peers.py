@@ -122,7 +122,7 @@ def race_recipe(job):
             )  # fmt: skip
         if trained.interrupted:
             sys.exit(STOPPED)
-        step, clock = trained.gan.step, Clock(clock.file)
+        step = trained.gan.step
     images = generate_images(load_generator(run), job["count"], seed=0)
     made = {"precision": json.loads((run / "settings.json").read_text())["settings"]["precision"]} | length
     _leave(job, images, step, clock.at(step), recipe.batch_size, made)
@@ -269,7 +269,6 @@ def race_tutorial(job):
                 tutorial.save(file, step)
                 saved = time.monotonic()
         tutorial.save(file, step)
-        clock = Clock(clock.file)
     images = generate_images(tutorial.generator, job["count"], seed=0)
     _leave(job, images, step, clock.at(step), job["batch_size"], {"precision": "float32"})
 

@@ -254,10 +254,10 @@ def measure_input(options):
     side, taken = options.image_size, {count: [] for count in options.counts}
     step = tf.function(build_gan(Recipe(base_filters=options.base_filters), side).train_step)
 
-    def timed(work):
+    def timed(stream, work):
         began, processor = time.perf_counter(), time.process_time()
         for _ in range(options.steps):
-            work()
+            work(next(stream))
         return (time.perf_counter() - began) / options.steps, (time.process_time() - processor) / options.steps
 
     with tempfile.TemporaryDirectory() as folder:
@@ -271,8 +271,7 @@ def measure_input(options):
         before = _own_memory()
         for _ in range(options.rounds):
             for count, stream in streams.items():
-                draw = functools.partial(next, stream)
-                taken[count].append((*timed(draw), *timed(lambda draw=draw: step(draw()))))
+                taken[count].append((*timed(stream, lambda batch: None), *timed(stream, step)))
         grown = _own_memory() - before
     names, rows = ("batch_seconds", "batch_processor", "step_seconds", "step_processor"), []
     for count, figures in taken.items():

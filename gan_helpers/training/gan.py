@@ -424,9 +424,9 @@ class GAN(keras.Model):
         if self.augmentation:
             uniforms = drawn(tf.random.stateless_uniform, (tf.shape(images)[0], WIDTH), self._seed(part))
             if self.adaptive:  # at strength 0 nothing is to do, and nothing is paid
-                strength, same = tf.convert_to_tensor(self.adaptive[0]), images
-                augmented = functools.partial(augment, same, uniforms, self.augmentation, strength)
-                images = tf.cond(strength > 0, augmented, lambda: tf.identity(same))
+                strength = tf.convert_to_tensor(self.adaptive[0])
+                augmented = functools.partial(augment, images, uniforms, self.augmentation, strength)
+                images = tf.cond(strength > 0, augmented, functools.partial(tf.identity, images))
             else:
                 images = augment(images, uniforms, self.augmentation)
         return self.discriminator(network_inputs(images, attributes), training=True)
