@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_helpers import RECIPES, draw_faces, face_batches, load_generator, sample_latents, train
 from gan_helpers.models.networks import discriminator_model, generator_model
@@ -69,6 +70,25 @@ def test_logits_are_at_first_those_of_pictures_made_smaller(grown):
     faces = draw_faces(4, 64, seed=3)[0].astype(np.float32) / 127.5 - 1
     small = smaller_pictures(faces, 2)
     np.testing.assert_allclose(larger.discriminator(faces), smaller.discriminator(small), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_discriminator_learns_to_tell_contrast(size):
+    """Batch normalisation hides a batch's contrast from what follows, unless there is a bias before it."""
+    keras.utils.set_random_seed(0)
+    discriminator = discriminator_model(image_size=size, base_filters=2, architecture="growing")
+    for layer in discriminator.layers:  # kernels grow in training; small ones tell contrast by the norm's epsilon
+        if "conv2d" in layer.__class__.__name__.lower():
+            layer.kernel.assign(20 * layer.kernel)
+    faces = draw_faces(16, size, seed=4)[0].astype(np.float32) / 127.5 - 1
+    adam = keras.optimizers.Adam(2e-2)
+    for _ in range(60):
+        with tf.GradientTape() as tape:
+            full, half = (discriminator(images, training=True) for images in (faces, faces / 2))
+            loss = tf.reduce_mean(tf.nn.softplus(-full)) + tf.reduce_mean(tf.nn.softplus(half))
+        weights = discriminator.trainable_variables
+        adam.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+    assert loss < 0.7  # blind, it stays at 2 ln 2
 
 
 def test_counts_go_on_and_what_was_added_learns(grown):
