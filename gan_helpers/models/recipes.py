@@ -85,14 +85,14 @@ quick = Recipe(base_filters=32, batch_size=32, simultaneous=True)
 # The augmentation begins when the discriminator learns its pictures by heart: late with many, soon with few.
 best = Recipe(
     architecture="growing",
-    base_filters=32,
+    base_filters=64,
     batch_size=32,
     g_learning_rate=5e-4,
     d_learning_rate=5e-4,
     simultaneous=True,
     augmentation=("colour", "translation", "cutout"),
     augmentation_target=0.6,
-    growth=0.8,
+    growth=0.9,
 )
 
 # Residual networks whose samples show no grid, at four times the time a step; spectral normalisation bounds the slope.
