@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers.models.layers import (
-    Bias,
     MinibatchStandardDeviation,
     SpectralConv2D,
     SpectralDense,
@@ -140,8 +139,7 @@ def test_channels_first_has_its_bias_where_it_belongs():
 
 
 @pytest.mark.parametrize(
-    "layer",
-    [SpectralConv2D(3, 4, 2, "same", activation="relu"), SpectralDense(3), MinibatchStandardDeviation(2), Bias()],
+    "layer", [SpectralConv2D(3, 4, 2, "same", activation="relu"), SpectralDense(3), MinibatchStandardDeviation(2)]
 )
 def test_layers_survive_their_configuration_and_a_file(layer, tmp_path):
     network = keras.Sequential([keras.Input((8, 8, 4)), layer])

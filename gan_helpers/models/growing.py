@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from gan_helpers.models.conditional import discriminator_inputs, generator_inputs, judged
-from gan_helpers.models.layers import Bias, MinibatchStandardDeviation, batch_normalised
+from gan_helpers.models.layers import MinibatchStandardDeviation, batch_normalised
 from gan_helpers.models.recipes import SMALLEST
 
 
@@ -37,14 +37,15 @@ def growing_discriminator(image_size, base_filters, minibatch_std, activation, a
     x, size = None, image_size
     while True:
         shape = _filters(size // 2, base_filters), 4, 2, "same"
-        # The bias comes after the sum: before one TensorFlow's optimiser trips over the two fused, and says so. Without
-        # any, a batch of less contrast would look like every other to the batch normalisation that follows.
-        seen = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"images_{size}")(pictures)
+        # With a bias, or that of the norm below: without any a batch of less contrast would look like every other to the
+        # next norm. Before a sum TensorFlow's optimiser trips over a bias, and says so.
+        settings = {"use_bias": x is None, "kernel_initializer": _initial(), "name": f"images_{size}"}
+        seen = layers.Conv2D(*shape, **settings)(pictures)
         if x is not None:
             deep = layers.Conv2D(*shape, use_bias=False, kernel_initializer=_initial(), name=f"above_{size}")(x)
             deep = batch_normalised(deep, name=f"above_{size}_norm", gamma_initializer="zeros")
             seen = layers.Add()([seen, deep])
-        x = _activated(Bias(name=f"images_{size}_bias")(seen))
+        x = _activated(seen)
         if size == SMALLEST:
             break
         size //= 2

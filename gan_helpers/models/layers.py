@@ -137,17 +137,6 @@ def minibatch_standard_deviation(features, group_size=4):
 
 
 @keras.saving.register_keras_serializable("gan_helpers")
-class Bias(keras.layers.Layer):
-    """Adds a learnt number to each channel: the bias of a convolution that stands before a sum, after that sum."""
-
-    def build(self, input_shape):
-        self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
-
-    def call(self, inputs):
-        return inputs + self.bias
-
-
-@keras.saving.register_keras_serializable("gan_helpers")
 class MinibatchStandardDeviation(keras.layers.Layer):
     """`minibatch_standard_deviation` as a layer.
 

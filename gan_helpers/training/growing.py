@@ -98,15 +98,18 @@ def _carry(smaller, larger, name):
     for layer in smaller.layers:
         if not layer.weights:
             continue
-        new = known.get(layer.name)
-        fitting = new is not None and [w.shape for w in new.weights] == [w.shape for w in layer.weights]
+        new, weights = known.get(layer.name), layer.get_weights()
+        if name == "discriminator" and new is not None and len(new.weights) < len(weights):
+            # Where pictures come in, the bias; in the larger one a norm is added there, whose shift is the same.
+            known[layer.name.replace("images", "above") + "_norm"].beta.assign(weights.pop())
+        fitting = new is not None and [w.shape for w in new.weights] == [w.shape for w in weights]
         if not fitting:
             raise ValueError(
                 f"expected a larger {name} that has the smaller one's layers; received one whose {layer.name!r} is "
                 f"{'missing' if new is None else 'of another width'}; make both with architecture='growing' and the "
                 "same base_filters, the larger with twice the image_size"
             )
-        new.set_weights(layer.get_weights())
+        new.set_weights(weights)
 
 
 def smaller_batches(batches, times):
