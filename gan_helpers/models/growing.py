@@ -37,7 +37,7 @@ def growing_discriminator(image_size, base_filters, minibatch_std, activation, a
     x, size = None, image_size
     while True:
         shape = _filters(size // 2, base_filters), 4, 2, "same"
-        # With a bias, or that of the norm below: without any, a batch of less contrast would look like all others to the
+        # With a bias, or that of the norm below: without any a batch's contrast is hidden from what comes after the
         # next norm. Before a sum TensorFlow's optimiser trips over a bias, and says so.
         settings = {"use_bias": x is None, "kernel_initializer": _initial(), "name": f"images_{size}"}
         seen = layers.Conv2D(*shape, **settings)(pictures)
