@@ -78,7 +78,7 @@ def test_a_discriminator_learns_to_tell_contrast(size):
     keras.utils.set_random_seed(0)
     discriminator = discriminator_model(image_size=size, base_filters=2, architecture="growing")
     for layer in discriminator.layers:  # kernels grow in training; small ones tell contrast by the norm's epsilon
-        if "conv2d" in layer.__class__.__name__.lower():
+        if isinstance(layer, keras.layers.Conv2D):
             layer.kernel.assign(20 * layer.kernel)
     faces = draw_faces(16, size, seed=4)[0].astype(np.float32) / 127.5 - 1
     adam = keras.optimizers.Adam(2e-2)

@@ -98,18 +98,19 @@ def _carry(smaller, larger, name):
     for layer in smaller.layers:
         if not layer.weights:
             continue
-        new, weights = known.get(layer.name), layer.get_weights()
-        if name == "discriminator" and new is not None and len(new.weights) < len(weights):
-            # Where pictures come in, the bias; in the larger one a norm is added there, whose shift is the same.
-            known[layer.name.replace("images", "above") + "_norm"].beta.assign(weights.pop())
-        fitting = new is not None and [w.shape for w in new.weights] == [w.shape for w in weights]
+        new, norm = known.get(layer.name), known.get(layer.name.replace("images", "above") + "_norm")
+        places = [] if new is None else new.weights
+        if norm is not None and len(places) < len(layer.weights):  # a bias, in the larger one the shift of a norm
+            places = [*places, norm.beta]
+        fitting = [place.shape for place in places] == [weight.shape for weight in layer.weights]
         if not fitting:
             raise ValueError(
                 f"expected a larger {name} that has the smaller one's layers; received one whose {layer.name!r} is "
                 f"{'missing' if new is None else 'of another width'}; make both with architecture='growing' and the "
                 "same base_filters, the larger with twice the image_size"
             )
-        new.set_weights(weights)
+        for place, weight in zip(places, layer.weights, strict=True):
+            place.assign(weight)
 
 
 def smaller_batches(batches, times):
