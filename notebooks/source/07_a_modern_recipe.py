@@ -222,7 +222,7 @@ plt.show()
 # %% [markdown]
 # Left: each ingredient's part, right: when it pays. What helps in the first minute need not help in the tenth; read the
 # slopes. KID is drawn on a logarithmic axis. In one minute the last rung, twice the width, does not pay yet: it makes half
-# as many steps. On photographs, below, it paid from the fourth minute on, and that is why it is the default.
+# as many steps. On photographs, below, it paid from three minutes on, and that is why it is the default.
 #
 # ## Averaging, from its definition
 #
@@ -313,12 +313,13 @@ for name in seeds:
 # | 30 | 32 | 0.8 | adaptive, blind | 48,595 | 0.072 ± 0.003 |
 #
 # Three lessons. **Width pays when there is time:** with 32 base filters, 30 minutes gave worse faces than 10. **More of the
-# last stage is not better:** at 64 pixels KID falls for a minute, then rises, at these rates and at lower ones.
+# last stage is not better:** at 64 pixels KID falls for one to three minutes, then rises, at these rates and at lower
+# ones.
 #
 # **Measure what a network can see.** "Blind" are discriminators without a bias before their first batch normalisation. A
 # convolution without bias and a leaky ReLU scale with their input, and the norm divides by that scale, so that a whole batch
 # of less contrast looks like every other: such a discriminator's logit was 1.31 for real faces and 1.26 for the same faces at
-# half their contrast. Its generator's faces were hazy, at 79 % of the real contrast, and all losses looked fine.
+# half their contrast. Later its generator's faces were hazy, at 71 to 79 % of the real contrast, and all losses looked fine.
 #
 # Falling rates, which end long trainings well, cost a short one the updates it lives on. Translating every picture holds
 # the discriminator back before there is need. Real faces made 32 pixels small and enlarged have 0.010: at 10 minutes
