@@ -92,7 +92,7 @@ best = Recipe(
     simultaneous=True,
     augmentation=("colour", "translation", "cutout"),
     augmentation_target=0.6,
-    growth=0.9,
+    growth=0.8,
 )
 
 # Residual networks whose samples show no grid, at four times the time a step; spectral normalisation bounds the slope.

@@ -44,7 +44,7 @@ def stages(recipe, image_size, planned_steps=None):
 
     Example:
         >>> [(one.image_size, one.last) for one in stages(read_recipe("best"), 128, 10_000)]
-        [(32, 4500), (64, 9000), (128, None)]
+        [(32, 4000), (64, 8000), (128, None)]
 
     Reference: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018.
     """
