@@ -36,8 +36,9 @@ def generator_model(
     of the stride, so that every output pixel is reached by equally many inputs. Weights start from N(0, 0.02).
 
     `"growing"`: `"dcgan"` as a sum over sizes. The map at 16x16 gives a picture of 32x32; each larger map gives what
-    the next size adds to that picture, enlarged bilinearly, and begins with adding nothing. So the network of twice
-    the size goes on where that of 32 pixels stands, see `training.growing.grow`.
+    the next size adds to that picture, enlarged bilinearly: a convolution, enlarged likewise, with batch normalisation
+    and ReLU at the full side, and another that begins with zeros. So the network of twice the size goes on where that
+    of 32 pixels stands, see `training.growing.grow`.
 
     `"resnet"`: each residual block repeats the pixels and convolves twice (3x3), with batch normalisation and ReLU
     before each, beside a skip. No transposed convolution, so nothing that could make a checkerboard. With its

@@ -225,10 +225,17 @@ print(f"{fine} is {float(ops.cast(fine, 'bfloat16'))} in bfloat16, {np.float16(f
 # then go on with networks of twice the side (Karras et al., 2018). Ours write the picture as a **sum over sizes**
 # (as in StyleGAN2, Karras et al., 2020): with maps $h_s$ of side $s$, and $U$ for enlarging,
 #
-# $$p_{32} = T(h_{16}), \qquad p_{2s} = U p_s + C_{2s}(U h_s), \qquad \text{picture} = \tanh p.$$
+# $$p_{32} = T(h_{16}), \qquad p_{2s} = U p_s + C_{2s}(d_{2s}), \qquad d_{2s} = \mathrm{ReLU}(\mathrm{BN}(U K_{2s} h_s)), \qquad
+# \text{picture} = \tanh p.$$
 #
 # A convolution $C_{2s}$ **begins with zeros**, so at the moment of growing nothing changes: the face is the smaller one,
-# enlarged. Its gradient is not zero, so it learns at once. Written out:
+# enlarged. Its gradient is not zero, so it learns at once.
+#
+# Why not simply $C_{2s}(U h_s)$, as it was in this library at first? $U$ is smooth, and no 3x3 convolution makes fine detail of a
+# smooth map. The discriminator saw that it was missing and grew surer of itself, and the faces got worse instead of sharper. $d_{2s}$
+# has a bend at every pixel of the larger picture, and a bend makes edges. On CelebA, from the same networks of 32 pixels, after
+# six minutes of 64 pixels on a core: KID 0.049 without it, 0.033 with it. A transposed convolution instead of $U$ makes detail as
+# well, but leaves its grid in the faces: 0.077 (500 faces, one seed). Written out:
 
 
 # %%
@@ -239,11 +246,15 @@ def doubled(x):
 def terms(network, latents, size):
     """What each size adds to the picture, before tanh."""
     layer, side, added = network.get_layer, 4, []
+
+    def detail(x, size):
+        return ops.relu(layer(f"detail_{size}_norm")(doubled(layer(f"detail_{size}")(x))))
+
     x = ops.reshape(layer("map_4")(latents), (len(latents), 4, 4, -1))
     x = ops.relu(layer("map_4_norm")(x))
     while True:
         if 2 * side >= 32:
-            new = layer(f"images_{2 * side}")(x if 2 * side == 32 else doubled(x))
+            new = layer(f"images_{2 * side}")(x if 2 * side == 32 else detail(x, 2 * side))
             added = [doubled(term) for term in added] + [new]
         if 2 * side == size:
             return added
