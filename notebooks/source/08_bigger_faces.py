@@ -82,8 +82,8 @@ machine = colab.setup()
 precision, found = hardware_precision()
 
 # %% [markdown]
-# **Parameters.** A CPU trains slim networks on small batches, stays longer at small pictures, and has a slower
-# discriminator; why, we see below.
+# **Parameters.** A CPU takes smaller batches and, with them, lower learning rates, the discriminator's lowest; why, we see
+# below.
 
 # %% tags=["parameters"] nbmake={"post_cell_execute": ["import os, tempfile", "os.chdir(tempfile.mkdtemp())", "own_recipe = recipe + ',base_filters=1,batch_size=8'", "image_size, count, unseen_count, detected, network, sizes, length = 64, 16, 16, 2, 'small', (32,), {'epochs': 4}"]}
 recipe = "best"
@@ -155,7 +155,7 @@ for name, family in families.items():
 # the DCGAN of this course.
 #
 # With half the filters for twice the side, a layer costs the same in all networks: where maps have 32x32 places, they have
-# as many filters. A doubling adds one thin layer at the top, and hardly any weights. Those are the networks that we grow.
+# as many filters. A doubling adds thin layers at the top, and hardly any weights. Those are the networks that we grow.
 #
 # ## What it costs, measured
 #
@@ -196,10 +196,10 @@ for name, size, kind in [
     print(line)
 
 # %% [markdown]
-# From 32 to 256 pixels, a DCGAN's picture takes about a hundred times as long in float32. 16 bits save a quarter of that at
-# 32 pixels on this processor, and nearly half at 256. The halved networks take ten times as long at 256 pixels as at 32,
-# although they make but three times the operations: thin layers leave a processor's units idle, and GFLOP/s fall. Counting
-# tells what is possible, measuring what you get. Memory at its peak is 1.3 to 1.5 times what we counted (at 32 pixels more,
+# From 32 to 256 pixels, a DCGAN's picture takes about sixty times as long in float32. 16 bits save a fifth of that at
+# 32 pixels on this processor, and two fifths at 256. The halved networks take twelve times as long at 256 pixels as at 32,
+# although they make but four times the operations: thin layers leave a processor's units idle, and GFLOP/s fall. Counting
+# tells what is possible, measuring what you get. Memory at its peak is 1.4 to 1.7 times what we counted (at 32 pixels more,
 # where TensorFlow's own start shows): gradients of maps, and what convolutions put aside, need room too.
 #
 # ## 16 bits
@@ -313,11 +313,12 @@ for axis in figure.axes:
 plt.show()
 
 # %% [markdown]
-# Grey lines: from there on in twice the size. At 32 pixels the two are in balance. At 64 the discriminator gets surer and
-# surer, for drawn faces have clean edges, and a slim generator's are rough; at 128 both begin with fresh optimizers, and the
-# game is fairer. With the recipe's own rates (5e-4) on these small batches, a first run of this notebook was lost at 64
-# pixels: the monitor named "discriminator wins" at step 6,450 and "mode collapse" at step 6,800, and all faces were one.
-# Hence the slower discriminator and the smoothed labels of the parameters (notebook 06).
+# Grey lines: from there on in twice the size. The game goes on as if nothing had happened: at each size the discriminator is as
+# sure as before, and no surer. Before the bend it was not so: a run of this notebook, half as wide and with the recipe's own
+# rates (5e-4), was lost at 64 pixels. The monitor named "discriminator wins" at step 6,450 and "mode collapse" at step 6,800, and all faces were
+# one. Hence the slower discriminator and the smoothed labels of the parameters (notebook 06); whether they are still needed
+# was not tried. What the monitor names now is true, too: there are 1,500 pictures, augmentation is off to save time, and
+# the discriminator begins to know them by heart.
 #
 # Now the same six latents at the end of each stage, all enlarged to the same side.
 
@@ -337,7 +338,7 @@ plt.show()
 
 # %% [markdown]
 # In each column a person keeps hair, skin and background while the picture grows; eyes, brows, mouths and collars become
-# clearer. Hair and outlines stay ragged at 128 pixels: that stage had about 1,900 steps.
+# clearer. Hair and outlines stay grainy at 128 pixels: that stage had about 1,300 steps.
 #
 # What does each size add to the last faces? The terms of the sum, by `terms` from above, each around grey:
 
@@ -351,7 +352,7 @@ plt.show()
 
 # %% [markdown]
 # The first row holds the person: pose, colours, light. The second paints eyes, mouth, collar and outlines, the third fine
-# edges alone. It was grey when it began, and nobody told the layers to share the work like that.
+# edges alone, with grain along them. It was grey when it began, and nobody told the layers to share the work like that.
 #
 # ## Are they better?
 #
@@ -377,8 +378,8 @@ for name, images in sets.items():
 
 # %% [markdown]
 # The real faces say what resolution is worth: losing half of it costs 0.03, three quarters 0.10. Our generators are further
-# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by three times its error; 128 is no
-# better yet, in minutes and with 8 filters. The detector's shares, of 60 faces, are uncertain by about 0.12.
+# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by five times its error; 128 is no
+# better yet, in minutes. The detector's shares, of 60 faces, are uncertain by about 0.12.
 #
 # Does growing pay at all? On CelebA at 64 pixels networks that grow had a KID of 0.067 after 7 minutes of one core, where
 # `quick`, which sees 64 pixels from the start, had 0.076 after 42 minutes of a faster one (one seed each; 1,000 and 5,000
@@ -402,7 +403,7 @@ for name, size, kind in speeds:
 
 # %% [markdown]
 # Karras et al. (2018) show their networks 1.6 million pictures at each size. Here, at 128 pixels and halved filters, that
-# is nearly five hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a
+# is six and a half hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a
 # GPU that waits for its next operation reaches far less than a tenth. On it, take larger batches and wider networks: they
 # cost little more time.
 #
