@@ -314,10 +314,10 @@ for name in seeds:
 #
 # Three lessons. **Width pays when there is time:** with 32 base filters, 30 minutes gave worse faces than 10.
 #
-# **Ask whether a network can make what it is asked for.** In all of these runs KID fell for one to three minutes of 64 pixels, then
-# rose. Learning rates and fresh optimizers were not why. The larger picture's detail was a convolution of a map that had been
-# enlarged smoothly, which has hardly any fine detail in it; the discriminator saw that, and won. With one bend (ReLU) at full size,
-# from the same networks of 32 pixels:
+# **Ask whether a network can make what it is asked for.** In all of these runs KID fell for one to three minutes of 64
+# pixels, then rose. Learning rates and fresh optimizers were not why. The larger picture's detail was a convolution of a map
+# that had been enlarged smoothly, which has hardly any fine detail in it; the discriminator saw that, and won. With one bend
+# (ReLU) at full size, from the same networks of 32 pixels:
 #
 # | what the larger picture's detail is made by | 180 s | 360 s | its power there, of real faces' |
 # |---|---|---|---|
@@ -326,7 +326,8 @@ for name in seeds:
 # | a convolution, enlarged, norm, ReLU, then a convolution: `best` | 0.042 ± 0.002 | 0.033 ± 0.002 | 0.93 |
 #
 # The last column is the power at 16 to 24 waves a picture, of real faces' (both cores at work, 500 faces, one seed). The second
-# row has the detail, and a grid in it (notebook 02), which Inception minds more than blur.
+# row has the detail, and a grid in it (notebook 02), which Inception minds more than blur. The ladder above ran without
+# the bend.
 #
 # **Measure what a network can see.** "Blind" are discriminators without a bias before their first batch normalisation. A
 # convolution without bias and a leaky ReLU scale with their input, and the norm divides by that scale, so that a whole batch

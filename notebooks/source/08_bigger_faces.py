@@ -231,11 +231,11 @@ print(f"{fine} is {float(ops.cast(fine, 'bfloat16'))} in bfloat16, {np.float16(f
 # A convolution $C_{2s}$ **begins with zeros**, so at the moment of growing nothing changes: the face is the smaller one,
 # enlarged. Its gradient is not zero, so it learns at once.
 #
-# Why not simply $C_{2s}(U h_s)$, as it was in this library at first? $U$ is smooth, and no 3x3 convolution makes fine detail of a
-# smooth map. The discriminator saw that it was missing and grew surer of itself, and the faces got worse instead of sharper. $d_{2s}$
-# has a bend at every pixel of the larger picture, and a bend makes edges. On CelebA, from the same networks of 32 pixels, after
-# six minutes of 64 pixels on a core: KID 0.049 without it, 0.033 with it. A transposed convolution instead of $U$ makes detail as
-# well, but leaves its grid in the faces: 0.077 (500 faces, one seed). Written out:
+# Why not simply $C_{2s}(U h_s)$, as it was in this library at first? $U$ is smooth, and no 3x3 convolution makes fine
+# detail of a smooth map. The discriminator saw that it was missing and grew surer of itself, and the faces got worse instead
+# of sharper. $d_{2s}$ has a bend at every pixel of the larger picture, and a bend makes edges. On CelebA, from the same
+# networks of 32 pixels, after six minutes of 64 pixels on a core: KID 0.049 without it, 0.033 with it. A transposed
+# convolution instead of $U$ makes detail as well, but leaves its grid in the faces: 0.077 (500 faces, one seed). Written out:
 
 
 # %%
@@ -313,12 +313,12 @@ for axis in figure.axes:
 plt.show()
 
 # %% [markdown]
-# Grey lines: from there on in twice the size. The game goes on as if nothing had happened: at each size the discriminator is as
-# sure as before, and no surer. Before the bend it was not so: a run of this notebook, half as wide and with the recipe's own
-# rates (5e-4), was lost at 64 pixels. The monitor named "discriminator wins" at step 6,450 and "mode collapse" at step 6,800, and all faces were
-# one. Hence the slower discriminator and the smoothed labels of the parameters (notebook 06); whether they are still needed
-# was not tried. What the monitor names now is true, too: there are 1,500 pictures, augmentation is off to save time, and
-# the discriminator begins to know them by heart.
+# Grey lines: from there on in twice the size. The game goes on as if nothing had happened: at each size the discriminator is
+# as sure as before, and no surer. Before the bend it was not so: a run of this notebook, half as wide and with the recipe's
+# own rates (5e-4), was lost at 64 pixels. The monitor named "discriminator wins" at step 6,450 and "mode collapse" at step
+# 6,800, and all faces were one. Hence the slower discriminator and the smoothed labels of the parameters (notebook 06);
+# whether they are still needed was not tried. What the monitor names now is true, too: there are 1,500 pictures,
+# augmentation is off to save time, and the discriminator begins to know them by heart.
 #
 # Now the same six latents at the end of each stage, all enlarged to the same side.
 
