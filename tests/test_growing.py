@@ -97,7 +97,7 @@ def test_counts_go_on_and_what_was_added_learns(grown):
     before = {layer.name: layer.get_weights() for layer in larger.generator.layers}
     larger.fit(face_batches(draw_faces(16, 64, seed=1)[0], 8), steps_per_epoch=2, shuffle=False, verbose=0)
     assert larger.step == 5
-    for name in ("images_32", "images_64", "map_32", "map_4"):
+    for name in ("images_32", "images_64", "detail_64", "map_32", "map_4"):
         now = larger.generator.get_layer(name).get_weights()
         assert not np.array_equal(before[name][0], now[0]), name
 

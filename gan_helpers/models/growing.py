@@ -21,7 +21,7 @@ def growing_generator(z_dim, image_size, base_filters, attributes=0):
             if images is None:
                 images = layers.Conv2DTranspose(3, 4, 2, "same", kernel_initializer=_initial(), name=name)(x)
             else:
-                more = _detail(x, 2 * side, max(1, base_filters // 4))
+                more = _detail(x, 2 * side, _filters(2 * SMALLEST, base_filters))
                 more = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name=name)(more)
                 images = layers.Add()([_doubled(images), more])
         if 2 * side == image_size:
@@ -69,9 +69,9 @@ def _detail(x, size, filters):
     A linear map of an enlarged one has hardly any power in fine detail, and the discriminator, which sees that, wins. A
     transposed convolution has, but leaves its grid in the faces, since too little comes after that smooths it.
     """
-    settings = {"use_bias": False, "kernel_initializer": _initial(), "name": f"detail_{size}"}
-    x = _doubled(layers.Conv2D(filters, 3, padding="same", **settings)(x))
-    return layers.ReLU()(batch_normalised(x, name=f"detail_{size}_norm"))
+    name = f"detail_{size}"
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=_initial(), name=name)(x)
+    return layers.ReLU()(batch_normalised(_doubled(x), name=f"{name}_norm"))
 
 
 def _doubled(x):

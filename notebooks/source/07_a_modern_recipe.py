@@ -314,7 +314,7 @@ for name in seeds:
 #
 # Three lessons. **Width pays when there is time:** with 32 base filters, 30 minutes gave worse faces than 10.
 #
-# **Ask whether a network can make what it is asked for.** In all of these runs KID fell for one to three minutes of 64
+# **Ask whether a network can make what it is asked for.** In such runs KID fell for one to three minutes of 64
 # pixels, then rose. Learning rates and fresh optimizers were not why. The larger picture's detail was a convolution of a map
 # that had been enlarged smoothly, which has hardly any fine detail in it; the discriminator saw that, and won. With one bend
 # (ReLU) at full size, from the same networks of 32 pixels:
