@@ -102,6 +102,15 @@ def test_counts_go_on_and_what_was_added_learns(grown):
         assert not np.array_equal(before[name][0], now[0]), name
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_step_compiles_as_on_a_gpu(precision):
+    """By XLA, in the 16 bits that GPUs compute in: no gradient of an enlarged map may come in other bits than it."""
+    gan = build_gan(SLIM, 64, precision=precision, planned_steps=10)
+    logs = tf.function(gan.train_step, jit_compile=True)(tf.zeros((8, 64, 64, 3)))
+    assert gan.step == 1
+    assert all(np.isfinite(float(value)) for value in logs.values())
+
+
 def test_networks_that_do_not_fit_are_refused():
     smaller, larger = _gans()
     with pytest.raises(ValueError, match="expected a larger generator .*; received one whose 'map_32.*missing"):

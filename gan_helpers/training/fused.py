@@ -166,7 +166,8 @@ def for_training(network, precision="float32", synchronised=False):
     Args:
         network: a `keras.Model` of `generator_model` or `discriminator_model`.
         precision: `"float32"` (default), `"mixed_bfloat16"` or `"mixed_float16"`. With the latter two, layers compute
-            with 16 bits; weights stay float32, and so does the last layer, so that images and logits keep their digits.
+            with 16 bits; weights stay float32, and so does the last layer, so that images and logits keep their digits,
+            and what enlarges maps smoothly.
         synchronised: batch normalisation over the global batch of all replicas of `tf.distribute`, not each replica's
             part of it. Costs an exchange a layer and pass. Defaults to `False`.
 
@@ -184,7 +185,9 @@ def for_training(network, precision="float32", synchronised=False):
 
     def rebuild(layer):
         kind = FUSED.get(type(layer), type(layer))
-        changes = {"dtype": "float32" if layer.name == last else precision}
+        enlarges = getattr(layer, "interpolation", None) == "bilinear"  # XLA has no gradient of it in 16 bits
+        whole = layer.name == last or enlarges
+        changes = {"dtype": "float32" if whole else precision}
         if kind is FusedBatchNormalization:
             changes["synchronized"] = synchronised
         return kind.from_config(layer.get_config() | changes)
