@@ -238,9 +238,9 @@ else:
 # python -m gan_helpers generate --model runs/mine --count 100 --output more.png
 # ```
 #
-# An hour of it on photographs of real faces gives people like these, who do not exist:
+# Seven minutes of it on a GPU, on photographs of real faces, gave people like these, who do not exist:
 #
-# ![The first 64 generated faces of seed 0 after an hour of training](../images/faces.png)
+# ![The first 64 generated faces of seed 0](../images/faces.png)
 #
 # The next notebooks take this one apart: `01_loading_faces` (the data), `02_building_the_networks`,
 # `03_adversarial_training` (the game, step by step) and `04_visualising_faces` (what the generator has learnt).

@@ -479,10 +479,10 @@ else:
 #
 # ## After a longer training
 #
-# Everything here works with any generator. These faces come from about an hour of training on photographs. Give such
-# a run as `model`, and its photographs as `data`, to walk among people like these, who do not exist either.
+# Everything here works with any generator. These faces come from 420 passes over 6,000 photographs. Give
+# such a run as `model`, and its photographs as `data`, to walk among people like these, who do not exist either.
 #
-# ![64 generated faces after an hour of training](../images/faces.png)
+# ![64 generated faces, the first of seed 0](../images/faces.png)
 #
 # ## What we learned
 #
