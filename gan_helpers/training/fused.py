@@ -185,8 +185,8 @@ def for_training(network, precision="float32", synchronised=False):
 
     def rebuild(layer):
         kind = FUSED.get(type(layer), type(layer))
-        enlarges = getattr(layer, "interpolation", None) == "bilinear"  # XLA has no gradient of it in 16 bits
-        whole = layer.name == last or enlarges
+        # XLA makes the gradient of a bilinear enlargement in float32 alone.
+        whole = layer.name == last or getattr(layer, "interpolation", None) == "bilinear"
         changes = {"dtype": "float32" if whole else precision}
         if kind is FusedBatchNormalization:
             changes["synchronized"] = synchronised

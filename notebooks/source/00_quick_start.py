@@ -238,7 +238,7 @@ else:
 # python -m gan_helpers generate --model runs/mine --count 100 --output more.png
 # ```
 #
-# Seven minutes of it on a GPU, on photographs of real faces, gave people like these, who do not exist:
+# Minutes of it on a GPU, with wider networks and photographs of real faces, gave people like these, who do not exist:
 #
 # ![The first 64 generated faces of seed 0](../images/faces.png)
 #

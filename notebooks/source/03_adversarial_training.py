@@ -17,7 +17,7 @@
 #
 # Two networks play against each other, and faces come out. Here you write one step of that game yourself, train a
 # pair while you watch, read its curves, and stop a run and go on without losing a bit. At the end you know what
-# happened between the left and the right of this picture:
+# happened between the top and the bottom of this picture:
 #
 # ![The same latents from noise to faces](../images/noise_to_face.png)
 #

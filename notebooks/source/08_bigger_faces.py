@@ -389,7 +389,7 @@ for name, images in sets.items():
 #
 # Pictures an hour that the discriminator can be shown. For this machine it follows from the measured steps; for GPUs it is
 # an **estimate**: a tenth of the peak of 16-bit products that the maker publishes. Measured was one case: three trainings
-# shared an H200, and the one of recipe `best` was shown 5,900 pictures a second at 64 pixels beside the other two.
+# shared an H200, and the one of recipe `best` was shown 6,160 pictures a second at 64 pixels beside the other two.
 
 # %%
 rates = {"T4": 65e12, "A100": 312e12, "H100": 989e12}  # operations a second, published
