@@ -19,7 +19,10 @@ Stopped at any instant, the same command goes on; a minute of each running job a
 against `result.json`, `race.png` and `faces.png` (generated faces alone). A table goes to stderr, JSON to stdout.
 
 The floor is what real faces get: as many of the training faces as there are samples, against the scored part. The
-excess is a system's FID less that of the floor. FID falls with more pictures: compare within one table alone.
+excess is a system's FID less that of the floor. FID falls with more pictures: compare within one table alone. Copied
+are samples that are nearer to a training face than 95 % of the scored faces are: 0.05 by chance.
+
+Little data: `--parts 100,7000,8000 --ours best plain=quick --peers` trains on the first 100 faces alone.
 """
 
 import argparse

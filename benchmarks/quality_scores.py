@@ -85,13 +85,13 @@ class Store:
         return np.load(kept_features(self.folder, self.network, images, self.advance), mmap_mode="r")
 
     def scores(self, images):
-        """KID, FID and detector share of one job's pictures."""
+        """KID, FID, detector share and share of copies of one job's pictures."""
         from gan_helpers.metrics.distances import fid
 
-        fake, file = self.features(images), self.folder / f"{name_of(self.network, images)}-{self.names}.json"
+        fake, file = self.features(images), self.folder / f"{name_of(self.network, images)}-{self.names}-scores.json"
         if not file.exists():
             found = self._distances(fake) | {"fid_to_training": fid(self.of_training, fake, groups=0).value}
-            found |= {"face_share": share_with_a_face(images)}
+            found |= {"face_share": share_with_a_face(images), "copied": share_copied(fake, self.training, self.real)}
             write_whole(file, json.dumps(found).encode())
         return json.loads(file.read_text())
 
@@ -135,6 +135,13 @@ def share_with_a_face(images):
         return face_share(images[:DETECTED]).value
 
 
+def share_copied(fake, training, unseen):
+    """See `memorisation`: 0.05 is expected of who does not copy; `None` where fewer than 20 faces are unseen."""
+    from gan_helpers.metrics.neighbours import memorisation
+
+    return memorisation(fake, training, unseen).copied.value if len(unseen) >= 20 else None
+
+
 def enlarged(images, image_size):
     """Pictures of that side, by bicubic interpolation where they are smaller."""
     if images.shape[1] == image_size:
@@ -172,7 +179,7 @@ def _row(minutes, system, group, floor):
     def spread(name):
         return statistics.stdev(run[name] for run in group) if len(group) > 1 else None
 
-    names = ("kid", "fid", "fid_to_training", "face_share", "images_per_second", "steps")
+    names = ("kid", "fid", "fid_to_training", "face_share", "copied", "images_per_second", "steps")
     row = {"system": system, "minutes": minutes, "seeds": len(group), "ours": group[0]["ours"]}
     row |= {name: mean(name) for name in names} | {f"{name}_spread": spread(name) for name in ("kid", "fid")}
     return row | {"fid_excess": row["fid"] - floor["fid"]}
@@ -188,8 +195,8 @@ def table(result):
         f"({conditions['against']}), features of {conditions['network']}, resize {conditions['resize']}",
         f"the floor, {floor['training_faces']} training faces against the same {floor['scored_faces']}: KID "
         f"{floor['kid']:.5f}, FID {floor['fid']:.2f}; faces found in {_or_dash(floor['face_share'], '.3f')} of these",
-        f"{'system':{width}}  minutes  seeds  KID      ± seeds  FID     ± seeds  excess  to training  faces  images/s  "
-        "KID ratio  FID ratio  goal",
+        f"{'system':{width}}  minutes  seeds  KID      ± seeds  FID     ± seeds  excess  to training  faces  copied  "
+        "images/s  KID ratio  FID ratio  goal",
     ]
     for row in result["rows"]:
         goal = {None: "-", True: "met", False: "missed"}[row["goal_met"]]
@@ -197,8 +204,8 @@ def table(result):
             f"{row['system']:{width}}  {row['minutes']:7g}  {row['seeds']:5}  {row['kid']:.5f}  "
             f"{_or_dash(row['kid_spread'], '.5f'):7}  {row['fid']:6.2f}  {_or_dash(row['fid_spread'], '.2f'):>7}  "
             f"{row['fid_excess']:6.2f}  {row['fid_to_training']:11.2f}  {_or_dash(row['face_share'], '.3f'):>5}  "
-            f"{row['images_per_second']:8.1f}  {_or_dash(row['kid_ratio'], '.2f'):>9}  "
-            f"{_or_dash(row['fid_ratio'], '.2f'):>9}  {goal}"
+            f"{_or_dash(row['copied'], '.3f'):>6}  {row['images_per_second']:8.1f}  "
+            f"{_or_dash(row['kid_ratio'], '.2f'):>9}  {_or_dash(row['fid_ratio'], '.2f'):>9}  {goal}"
         )
     lines.append(f"goal: at most {GOAL['kid_ratio']} of the best peer's KID and {GOAL['fid_ratio']} of its FID")
     for kind in ("skipped", "failed"):

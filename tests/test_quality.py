@@ -206,7 +206,8 @@ def test_torch_race_needs_nothing_of_ours():
 
 def _run(system, seed, kid, fid, minutes=10.0, **more):
     run = {"system": system, "minutes": minutes, "seed": seed, "ours": system.startswith("our"), "kid": kid, "fid": fid}
-    return run | {"fid_to_training": fid + 1, "face_share": 0.5, "images_per_second": 100.0, "steps": 10} | more
+    run |= {"fid_to_training": fid + 1, "face_share": 0.5, "copied": 0.04}
+    return run | {"images_per_second": 100.0, "steps": 10} | more
 
 
 def test_summary_by_hand():
@@ -234,7 +235,7 @@ def test_table_holds_all_rows():
     text = table(result | {"skipped": {"torch_tutorial": "no torch"}, "failed": {}})
     assert "against faces 6001 to 7000 (tune)" in text and "skipped: torch_tutorial: no torch" in text
     ours = next(line for line in text.splitlines() if line.startswith("ours"))
-    assert " ".join(ours.split()) == "ours 10 1 0.03000 - 30.00 - 18.00 31.00 0.500 100.0 0.50 0.75 met"
+    assert " ".join(ours.split()) == "ours 10 1 0.03000 - 30.00 - 18.00 31.00 0.500 0.040 100.0 0.50 0.75 met"
 
 
 def test_enlarged(faces):
@@ -246,13 +247,16 @@ def test_scores_are_computed_once(tmp_path, faces, monkeypatch):
     monkeypatch.setattr(quality_scores, "share_with_a_face", lambda images: 0.5)
     store = quality_scores.Store(tmp_path, "small", faces[:30], faces[30:90])
     first = store.scores(faces[40:90])
-    assert first.keys() == {"kid", "kid_spread", "fid", "fid_to_training", "face_share"}
+    assert first.keys() == {"kid", "kid_spread", "fid", "fid_to_training", "face_share", "copied"}
+    assert first["copied"] == 1  # all of them are training faces
+    assert store.scores(255 - faces[40:90])["copied"] < 0.5
     floor = store.floor(5000)
     assert floor["training_faces"] == 60 and floor["scored_faces"] == 30
     from gan_helpers.metrics import distances, feature_vectors
 
     for module, name in ((feature_vectors, "features"), (distances, "fid")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("computed again"))
+    assert quality_scores.share_copied(np.zeros((5, 3)), np.ones((5, 3)), np.ones((19, 3))) is None
     assert quality_scores.Store(tmp_path, "small", faces[:30], faces[30:90]).scores(faces[40:90]) == first
 
 
