@@ -12,6 +12,7 @@ from gan_helpers.training.bench import seconds_a_step
 from gan_helpers.training.build import build_gan
 from gan_helpers.training.callbacks import DrawSamples
 from gan_helpers.training.checkpoints import state as _state
+from gan_helpers.training.train import _nearest_divisor
 
 TINY = Recipe(base_filters=4, latent_dim=10, batch_size=16)
 
@@ -180,3 +181,10 @@ def test_bad_arguments(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         train("drawn", tmp_path / "run", **({"count": 64, "image_size": 32} | arguments))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted", "taken"), [(187, 10, 11), (93, 10, 3), (100, 10, 10), (7, 1, 1), (13, 10, 13)]
+)
+def test_steps_at_once_divide_an_epoch(steps, wanted, taken):
+    assert _nearest_divisor(steps, wanted) == taken

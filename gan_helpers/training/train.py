@@ -116,8 +116,8 @@ def train(
         count: how many faces to draw, for `"drawn"` alone. Defaults to `8000`.
         precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`. `"auto"` (default) takes what the hardware is
             made for when the run is made, and what the run was made with ever after.
-        steps_per_execution: steps between two looks of the callbacks; more is faster where steps are short. Rounded
-            down to a divisor of the epoch's steps. Defaults to `1`, on a GPU `10`.
+        steps_per_execution: steps between two looks of the callbacks; more is faster where steps are short. Of the
+            divisors of an epoch's steps the nearest one is taken. Defaults to `1`, on a GPU `10`.
         deterministic: TensorFlow's `enable_op_determinism`, so that a run that is stopped and gone on with ends in the
             same bits as one never stopped. Defaults to `False`.
         distribute: `"mirrored"` trains on all GPUs of this machine together, which share each batch; `"multiworker"`
@@ -317,7 +317,7 @@ def _say_nothing(line):
 
 def _fit(gan, fit, stream, goal, steps, per_execution, callbacks):
     """`fit` from any step on: first the rest of the epoch under way, then whole epochs, then what is left."""
-    per_execution = max(n for n in range(1, min(per_execution, steps) + 1) if steps % n == 0)
+    per_execution = _nearest_divisor(steps, per_execution)
     whole = keras.callbacks.CallbackList(callbacks, model=gan)
     gan.stop_training = False
     try:
@@ -343,6 +343,10 @@ def _fit(gan, fit, stream, goal, steps, per_execution, callbacks):
         for callback in callbacks:
             getattr(callback, "close", lambda: None)()
         raise
+
+
+def _nearest_divisor(steps, wanted):
+    return min((n for n in range(1, steps + 1) if steps % n == 0), key=lambda n: abs(n - wanted))
 
 
 class _Within(keras.callbacks.Callback):
