@@ -312,7 +312,7 @@ for name in seeds:
 # | 30 | 64 | 0.8 | adaptive, blind | 27,669 | 0.041 ± 0.002 |
 # | 30 | 32 | 0.8 | adaptive, blind | 48,595 | 0.072 ± 0.003 |
 #
-# Three lessons. **Width pays when there is time:** with 32 base filters, 30 minutes gave worse faces than 10.
+# Four lessons. **Width pays when there is time:** with 32 base filters, 30 minutes gave worse faces than 10.
 #
 # **Ask whether a network can make what it is asked for.** In such runs KID fell for one to three minutes of 64
 # pixels, then rose. Learning rates and fresh optimizers were not why. The larger picture's detail was a convolution of a map
@@ -333,6 +333,11 @@ for name in seeds:
 # convolution without bias and a leaky ReLU scale with their input, and the norm divides by that scale, so that a whole batch
 # of less contrast looks like every other: such a discriminator's logit was 1.31 for real faces and 1.26 for the same faces at
 # half their contrast. Later its generator's faces were hazy, at 71 to 79 % of the real contrast, and all losses looked fine.
+#
+# **Augment when there is little to learn from.** With 100 faces for all, at 32 pixels on a core without 16-bit arithmetic, KID after
+# 4, 8 and 16 minutes was 0.162, 0.093 and 0.076 with `best`, 0.186, 0.175 and 0.209 with `quick`, which has no augmentation:
+# its discriminator came to score real faces 1.00 and generated ones 0.00, that of `best` 0.93 and 0.07. With 1,000 faces `quick`
+# stood still at 0.066, `best` came to 0.037 (one seed each; the recipes differ in more than augmentation).
 #
 # Falling rates, which end long trainings well, cost a short one the updates it lives on. Translating every picture holds
 # the discriminator back before there is need. Real faces made 32 pixels small and enlarged have 0.010: at 10 minutes
