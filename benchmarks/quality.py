@@ -184,7 +184,7 @@ def race(options):
     folder = options.folder / options.against
     write_whole(folder / "result.json", json.dumps(result, indent=1).encode())
     draw_race(result, folder / "race.png")
-    draw_faces_of_all(found, folder / "faces.png")
+    draw_faces_of_all(found, options.image_size, folder / "faces.png")
     print(table(result), file=sys.stderr)
     return result
 

@@ -242,18 +242,17 @@ def draw_race(result, file):
     write_whole(file, lambda opened: figure.savefig(opened, format="png", dpi=120))
 
 
-def draw_faces_of_all(jobs, file):
-    """A row of faces of the same latents for each system and budget, its first seed, all at the size of the largest."""
+def draw_faces_of_all(jobs, image_size, file):
+    """A row of faces of the same latents for each system and budget, its first seed, all of the size that is scored."""
     from matplotlib.figure import Figure
 
     from gan_helpers import image_grid
 
     jobs = sorted((job for job in jobs if job["seed"] == 0), key=lambda job: (job["minutes"], job["name"]))
     figure = Figure(figsize=(COLUMNS + 1, max(1, len(jobs))), layout="constrained")
-    rows = [np.load(job["samples"], mmap_mode="r")[:COLUMNS] for job in jobs]
-    side = max((images.shape[1] for images in rows), default=0)
-    for axes, job, images in zip(figure.subplots(max(1, len(jobs)), 1, squeeze=False)[:, 0], jobs, rows, strict=False):
-        axes.imshow(image_grid(enlarged(images, side), COLUMNS), interpolation="bicubic")
+    for axes, job in zip(figure.subplots(max(1, len(jobs)), 1, squeeze=False)[:, 0], jobs, strict=False):
+        images = enlarged(np.load(job["samples"], mmap_mode="r")[:COLUMNS], image_size)
+        axes.imshow(image_grid(images, COLUMNS), interpolation="bicubic")
         axes.set_ylabel(f"{job['name']}\n{job['minutes']:g} min", rotation=0, ha="right", va="center", fontsize=8)
         axes.set(xticks=[], yticks=[], frame_on=False)
     write_whole(file, lambda opened: figure.savefig(opened, format="png", dpi=120))
