@@ -114,7 +114,7 @@ def test_runs_go_on_from_budget_to_budget_unless_rates_fall(tmp_path):
 def test_falling_rates_are_planned_once_by_the_speed(job, monkeypatch):
     one, images = job("recipe", 1), np.zeros((32, 32, 32, 3), np.uint8)
     begin(one)
-    monkeypatch.setattr("gan_helpers.training.build.seconds_a_step", lambda gan, batches, seconds, clock: 0.5)
+    monkeypatch.setattr("gan_helpers.training.build.start_and_step", lambda gan, batches, seconds, clock: (0, 0.5))
     recipe = Recipe(base_filters=1, batch_size=8)
     assert quality_peers.planned_epochs(one | {"planned_minutes": 0.1}, recipe, images) == 3  # 12 steps, 4 an epoch
     assert quality_peers.planned_epochs(one | {"planned_minutes": 9}, recipe, images) == 3

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from gan_helpers import Recipe, Run, prepare_images, train
 from gan_helpers.data.batches import face_batches
-from gan_helpers.training.bench import seconds_a_step
-from gan_helpers.training.build import build_gan
+from gan_helpers.training.bench import seconds_a_step, start_and_step
+from gan_helpers.training.build import build_gan, steps_in
 from gan_helpers.training.callbacks import DrawSamples
 from gan_helpers.training.checkpoints import state as _state
 from gan_helpers.training.train import _nearest_divisor
@@ -113,21 +113,32 @@ def test_learning_rates_fall_over_the_planned_epochs_and_stay(drawn, tmp_path):
 
 
 def test_minutes_are_planned_once_by_the_speed_measured(drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr("gan_helpers.training.build.seconds_a_step", lambda gan, batches, seconds, clock: 0.1)
+    monkeypatch.setattr("gan_helpers.training.build.start_and_step", lambda gan, batches, seconds, clock: (0.2, 0.1))
     said = []
     trained = _train(drawn, tmp_path / "run", FALLING, said.append, minutes=0.02)
-    assert trained.run.settings["planned_steps"] == 12  # 1.2 s
-    assert "planned: 12 steps, 100 ms each; kept in settings.json" in said
+    assert trained.run.settings["planned_steps"] == 10  # 1.2 s, 0.2 of them to start
+    assert "planned: 10 steps in 0.02 minutes; kept in settings.json" in said
     monkeypatch.undo()
     said.clear()
     again = _train(drawn, tmp_path / "run", FALLING, said.append, minutes=0.01)
-    assert again.run.settings["planned_steps"] == 12 and not any("planned:" in line for line in said)
+    assert again.run.settings["planned_steps"] == 10 and not any("planned:" in line for line in said)
+
+
+def test_each_size_starts_within_the_planned_minutes(monkeypatch):
+    recipe, pictures = Recipe("growing", base_filters=1, batch_size=8, growth=0.8), np.zeros((8, 64, 64, 3), np.uint8)
+    times = {32: (10, 0.1), 64: (20, 0.35)}  # 0.8 * 0.1 + 0.2 * 0.35 = 0.15 s a step
+    start_and_step = "gan_helpers.training.build.start_and_step"
+    monkeypatch.setattr(start_and_step, lambda gan, *others: times[gan.generator.output_shape[1]])
+    assert steps_in(2, recipe, pictures, "float32") == (120 - 30) / 0.15
+    assert steps_in(0.5, recipe, pictures, "float32") == 15 / 0.15, "at least half of the minutes are for steps"
 
 
 def test_the_speed_is_that_of_steps(drawn):
     gan = build_gan(TINY, 32)
     assert 1e-4 < seconds_a_step(gan, face_batches(drawn.images, 16), 0.05) < 5
     assert gan.step >= 4
+    ticks = iter([100, 107, 108, 110, 112, 114])  # a start of 8 s, then 2 s a step
+    assert start_and_step(gan, face_batches(drawn.images, 16), 6, lambda: next(ticks)) == (8, 2)
 
 
 def test_progress_ends_where_training_did(drawn, tmp_path):

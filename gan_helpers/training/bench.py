@@ -118,12 +118,17 @@ def seconds_a_step(gan, batches, seconds, clock=time.perf_counter):
     Returns:
         Seconds, a `float`.
     """
-    train, ends = tf.function(gan.train_step, jit_compile=gan.jit_compile), []
+    return start_and_step(gan, batches, seconds, clock)[1]
+
+
+def start_and_step(gan, batches, seconds, clock=time.perf_counter):
+    """The same with the seconds of the first two steps before it, which trace, compile and settle: two `float`s."""
+    train, began, ends = tf.function(gan.train_step, jit_compile=gan.jit_compile), clock(), []
     for batch in batches:
         float(train(batch)["d_loss"])  # waits for the step
         ends.append(clock())
-        if len(ends) > 3 and ends[-1] - ends[1] >= seconds:  # the first two trace and settle
-            return (ends[-1] - ends[1]) / (len(ends) - 2)
+        if len(ends) > 3 and ends[-1] - ends[1] >= seconds:
+            return ends[1] - began, (ends[-1] - ends[1]) / (len(ends) - 2)
 
 
 def table(result):

@@ -213,7 +213,7 @@ def train(
         if not planned:
             report("measuring the speed, to plan the steps")
             planned = steps_in(minutes, recipe, prepared.images, precision, labels)
-            report(f"planned: {planned:,} steps, {60_000 * minutes / planned:.0f} ms each; kept in settings.json")
+            report(f"planned: {planned:,} steps in {minutes:g} minutes; kept in settings.json")
         settings["planned_steps"] = planned
         if goal and goal > planned and recipe.final_learning_rate < 1:
             report(f"the learning rates fell until step {planned:,}, as planned, and stay low from there")
