@@ -102,6 +102,26 @@ def test_counts_go_on_and_what_was_added_learns(grown):
         assert not np.array_equal(before[name][0], now[0]), name
 
 
+def test_no_transposed_convolution_leaves_its_grid_in_larger_pictures():
+    network = generator_model(10, image_size=256, base_filters=1, architecture="growing")
+    sides = [layer.output.shape[1] for layer in network.layers if isinstance(layer, keras.layers.Conv2DTranspose)]
+    assert sorted(sides) == [8, 16, 32, 32]
+
+
+def test_the_detail_of_a_size_goes_on_into_the_next():
+    recipe = dataclasses.replace(SLIM, growth=0.6)
+    smaller, larger = (build_gan(recipe, size, planned_steps=100) for size in (64, 128))
+    smaller.fit(face_batches(draw_faces(16, 64, seed=1)[0], 8), steps_per_epoch=2, shuffle=False, verbose=0)
+    grow(smaller, larger)
+    for name in ("detail_64", "images_64"):
+        of = [gan.generator.get_layer(name).get_weights() for gan in (smaller, larger)]
+        assert all(np.array_equal(a, b) for a, b in zip(*of, strict=True)) and np.any(of[0][0])
+    latents = sample_latents(4, 10)
+    small, large = (gan.generator.predict(latents, verbose=0) for gan in (smaller, larger))
+    enlarged = np.tanh(tf.image.resize(np.arctanh(small), (128, 128)))
+    np.testing.assert_allclose(large, enlarged, atol=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_step_compiles_as_on_a_gpu(precision):
     """By XLA, in the 16 bits that GPUs compute in: no gradient of an enlarged map may come in other bits than it."""

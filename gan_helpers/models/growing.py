@@ -14,22 +14,17 @@ def growing_generator(z_dim, image_size, base_filters, attributes=0):
     x = layers.Dense(4 * 4 * filters, use_bias=False, kernel_initializer=_initial(), name="map_4")(x)
     x = layers.Reshape((4, 4, filters))(x)
     x = layers.ReLU()(batch_normalised(x, name="map_4_norm"))
-    side, images = 4, None
-    while True:
-        if 2 * side >= SMALLEST:
-            name = f"images_{2 * side}"
-            if images is None:
-                images = layers.Conv2DTranspose(3, 4, 2, "same", kernel_initializer=_initial(), name=name)(x)
-            else:
-                more = _detail(x, 2 * side, _filters(2 * SMALLEST, base_filters))
-                more = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name=name)(more)
-                images = layers.Add()([_doubled(images), more])
-        if 2 * side == image_size:
-            break
-        side *= 2
-        shape = _filters(side, base_filters), 4, 2, "same"
-        x = layers.Conv2DTranspose(*shape, use_bias=False, kernel_initializer=_initial(), name=f"map_{side}")(x)
-        x = layers.ReLU()(batch_normalised(x, name=f"map_{side}_norm"))
+    for side in (8, 16):
+        x = _enlarged_map(x, side, base_filters)
+    name, size = f"images_{SMALLEST}", SMALLEST
+    images = layers.Conv2DTranspose(3, 4, 2, "same", kernel_initializer=_initial(), name=name)(x)
+    if image_size > SMALLEST:
+        x = _enlarged_map(x, SMALLEST, base_filters)
+    while size < image_size:
+        size *= 2
+        x = _detail(x, size, _filters(2 * SMALLEST, base_filters))
+        more = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name=f"images_{size}")(x)
+        images = layers.Add()([_doubled(images), more])
     return keras.Model(inputs, layers.Activation("tanh", name="images")(images), name="generator")
 
 
@@ -63,8 +58,14 @@ def growing_discriminator(image_size, base_filters, minibatch_std, activation, a
     return keras.Model(inputs, layers.Activation(activation, name="logits")(x), name="discriminator")
 
 
+def _enlarged_map(x, side, base_filters):
+    shape = _filters(side, base_filters), 4, 2, "same"
+    x = layers.Conv2DTranspose(*shape, use_bias=False, kernel_initializer=_initial(), name=f"map_{side}")(x)
+    return layers.ReLU()(batch_normalised(x, name=f"map_{side}_norm"))
+
+
 def _detail(x, size, filters):
-    """What a size's picture is made from: a map of its full side, with a bend there.
+    """What a size's picture is made from, and the next one's detail: a map of its full side, with a bend there.
 
     A linear map of an enlarged one has hardly any power in fine detail, and the discriminator, which sees that, wins. A
     transposed convolution has, but leaves its grid in the faces, since too little comes after that smooths it.

@@ -196,11 +196,12 @@ for name, size, kind in [
     print(line)
 
 # %% [markdown]
-# From 32 to 256 pixels, a DCGAN's picture takes about sixty times as long in float32. 16 bits save a fifth of that at
-# 32 pixels on this processor, and two fifths at 256. The halved networks take twelve times as long at 256 pixels as at 32,
-# although they make but four times the operations: thin layers leave a processor's units idle, and GFLOP/s fall. Counting
-# tells what is possible, measuring what you get. Memory at its peak is 1.4 to 1.7 times what we counted (at 32 pixels more,
-# where TensorFlow's own start shows): gradients of maps, and what convolutions put aside, need room too.
+# From 32 to 256 pixels, a DCGAN's picture takes about eighty times as long. The halved networks take six times as long at 256
+# pixels as at 32, although they make but four times the operations: thin layers leave a processor's units idle, and
+# GFLOP/s fall. Counting tells what is possible, measuring what you get. Memory at its peak is 1.2 to 1.6 times what we
+# counted (at 32 pixels more, where TensorFlow's own start shows): gradients of maps, and what convolutions put aside, need
+# room too. This processor has no 16-bit products, so all is in float32; on one with AVX512-BF16, 16 bits saved a fifth of a
+# DCGAN's time at 32 pixels and two fifths at 256.
 #
 # ## 16 bits
 #
@@ -225,8 +226,8 @@ print(f"{fine} is {float(ops.cast(fine, 'bfloat16'))} in bfloat16, {np.float16(f
 # then go on with networks of twice the side (Karras et al., 2018). Ours write the picture as a **sum over sizes**
 # (as in StyleGAN2, Karras et al., 2020): with maps $h_s$ of side $s$, and $U$ for enlarging,
 #
-# $$p_{32} = T(h_{16}), \qquad p_{2s} = U p_s + C_{2s}(d_{2s}), \qquad d_{2s} = \mathrm{ReLU}(\mathrm{BN}(U K_{2s} h_s)), \qquad
-# \text{picture} = \tanh p.$$
+# $$p_{32} = T(h_{16}), \qquad p_{2s} = U p_s + C_{2s}(d_{2s}), \qquad d_{2s} = \mathrm{ReLU}(\mathrm{BN}(U K_{2s} d_s)), \qquad
+# d_{32} = h_{32}, \qquad \text{picture} = \tanh p.$$
 #
 # A convolution $C_{2s}$ **begins with zeros**, so at the moment of growing nothing changes: the face is the smaller one,
 # enlarged. Its gradient is not zero, so it learns at once.
@@ -235,7 +236,10 @@ print(f"{fine} is {float(ops.cast(fine, 'bfloat16'))} in bfloat16, {np.float16(f
 # detail of a smooth map. The discriminator saw that it was missing and grew surer of itself, and the faces got worse instead
 # of sharper. $d_{2s}$ has a bend at every pixel of the larger picture, and a bend makes edges. On CelebA, from the same
 # networks of 32 pixels, after six minutes of 64 pixels on a core: KID 0.049 without it, 0.033 with it. A transposed
-# convolution instead of $U$ makes detail as well, but leaves its grid in the faces: 0.077 (500 faces, one seed). Written out:
+# convolution instead of $U$ makes detail as well, but leaves its grid in the faces: 0.077 (500 faces, one seed). For the same
+# reason $d_{128}$ comes from $d_{64}$, not from a further $h_{64}$ by a transposed convolution: there the grid lay over the faces
+# as a weave of four pixels. On FFHQ, from the same networks of 64 pixels, after 1,203 steps of 128: KID 0.144 with the
+# weave, 0.081 without (500 faces, one seed; README). Written out:
 
 
 # %%
@@ -245,21 +249,19 @@ def doubled(x):
 
 def terms(network, latents, size):
     """What each size adds to the picture, before tanh."""
-    layer, side, added = network.get_layer, 4, []
-
-    def detail(x, size):
-        return ops.relu(layer(f"detail_{size}_norm")(doubled(layer(f"detail_{size}")(x))))
-
+    layer, side = network.get_layer, 32
     x = ops.reshape(layer("map_4")(latents), (len(latents), 4, 4, -1))
     x = ops.relu(layer("map_4_norm")(x))
-    while True:
-        if 2 * side >= 32:
-            new = layer(f"images_{2 * side}")(x if 2 * side == 32 else detail(x, 2 * side))
-            added = [doubled(term) for term in added] + [new]
-        if 2 * side == size:
-            return added
+    for larger in (8, 16):
+        x = ops.relu(layer(f"map_{larger}_norm")(layer(f"map_{larger}")(x)))
+    added = [layer("images_32")(x)]
+    if size > 32:
+        x = ops.relu(layer("map_32_norm")(layer("map_32")(x)))
+    while side < size:
         side *= 2
-        x = ops.relu(layer(f"map_{side}_norm")(layer(f"map_{side}")(x)))
+        x = ops.relu(layer(f"detail_{side}_norm")(doubled(layer(f"detail_{side}")(x))))
+        added = [doubled(term) for term in added] + [layer(f"images_{side}")(x)]
+    return added
 
 
 latents = sample_latents(8, seed=seed)
@@ -338,7 +340,7 @@ plt.show()
 
 # %% [markdown]
 # In each column a person keeps hair, skin and background while the picture grows; eyes, brows, mouths and collars become
-# clearer. Hair and outlines stay grainy at 128 pixels: that stage had about 1,300 steps.
+# clearer. At 128 pixels eyes have pupils and glasses thin rims; some outlines are doubled. That stage had about 1,000 steps.
 #
 # What does each size add to the last faces? The terms of the sum, by `terms` from above, each around grey:
 
@@ -352,7 +354,7 @@ plt.show()
 
 # %% [markdown]
 # The first row holds the person: pose, colours, light. The second paints eyes, mouth, collar and outlines, the third fine
-# edges alone, with grain along them. It was grey when it began, and nobody told the layers to share the work like that.
+# edges alone. It was grey when it began, and nobody told the layers to share the work like that.
 #
 # ## Are they better?
 #
@@ -378,8 +380,8 @@ for name, images in sets.items():
 
 # %% [markdown]
 # The real faces say what resolution is worth: losing half of it costs 0.03, three quarters 0.10. Our generators are further
-# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by five times its error; 128 is no
-# better yet, in minutes. The detector's shares, of 60 faces, are uncertain by about 0.12.
+# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by more than ten times its error, to
+# 128 by one more: in minutes, not yet much. The detector's shares, of 60 faces, are uncertain by about 0.12.
 #
 # Does growing pay at all? On CelebA at 64 pixels networks that grow had a KID of 0.067 after 7 minutes of one core, where
 # `quick`, which sees 64 pixels from the start, had 0.076 after 42 minutes of a faster one (one seed each; 1,000 and 5,000
@@ -404,7 +406,7 @@ for name, size, kind in speeds:
 
 # %% [markdown]
 # Karras et al. (2018) show their networks 1.6 million pictures at each size. Here, at 128 pixels and halved filters, that
-# is six and a half hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a
+# is ten hours of a core; multiply with what an hour costs you. The estimates are hopes: our layers are thin, and a
 # GPU that waits for its next operation reaches far less than a tenth. On it, take larger batches and wider networks: they
 # cost little more time.
 #
@@ -501,9 +503,9 @@ assert done.returncode == 0 and float(done.stdout.split()[-1]) < 1e-4
 #
 # The detector takes nearly all for faces, and so will you; eyes and hair have the detail of 128 pixels. But KID is far from 0:
 # backgrounds are smears of strong colour, some mouths and glasses are crooked, a few faces fall apart, and in even areas lies a
-# faint grid. That is of 133,000 pictures seen. 1.2 million, seen on a GPU by today's `best,growth=0.6` in less than eight minutes,
-# gave KID 0.128 ± 0.004: sharper faces, but a weave lies over them and more of them fall apart. At 128 pixels longer is not
-# better yet; at 64 it is (0.019 after 2.5 million).
+# faint grid. That is of 133,000 pictures seen. 1.2 million, seen on a GPU in less than eight minutes, gave KID 0.128 ± 0.004:
+# sharper faces, but the grid had become a weave and more of them fell apart. Today's networks have none (above); a long run of
+# them at 128 pixels was not measured yet. At 64 longer is better: 0.019 after 2.5 million.
 #
 # ## Exercises
 #
