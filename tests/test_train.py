@@ -127,8 +127,8 @@ def test_minutes_are_planned_once_by_the_speed_measured(drawn, tmp_path, monkeyp
 def test_each_size_starts_within_the_planned_minutes(monkeypatch):
     recipe, pictures = Recipe("growing", base_filters=1, batch_size=8, growth=0.8), np.zeros((8, 64, 64, 3), np.uint8)
     times = {32: (10, 0.1), 64: (20, 0.35)}  # 0.8 * 0.1 + 0.2 * 0.35 = 0.15 s a step
-    start_and_step = "gan_helpers.training.build.start_and_step"
-    monkeypatch.setattr(start_and_step, lambda gan, *others: times[gan.generator.output_shape[1]])
+    measured = "gan_helpers.training.build.start_and_step"
+    monkeypatch.setattr(measured, lambda gan, *others: times[gan.generator.output_shape[1]])
     assert steps_in(2, recipe, pictures, "float32") == (120 - 30) / 0.15
     assert steps_in(0.5, recipe, pictures, "float32") == 15 / 0.15, "at least half of the minutes are for steps"
 

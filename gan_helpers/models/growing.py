@@ -22,7 +22,7 @@ def growing_generator(z_dim, image_size, base_filters, attributes=0):
         x = _enlarged_map(x, SMALLEST, base_filters)
     while size < image_size:
         size *= 2
-        x = _detail(x, size, _filters(2 * SMALLEST, base_filters))
+        x = _detail(x, size, base_filters)
         more = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name=f"images_{size}")(x)
         images = layers.Add()([_doubled(images), more])
     return keras.Model(inputs, layers.Activation("tanh", name="images")(images), name="generator")
@@ -64,13 +64,13 @@ def _enlarged_map(x, side, base_filters):
     return layers.ReLU()(batch_normalised(x, name=f"map_{side}_norm"))
 
 
-def _detail(x, size, filters):
+def _detail(x, size, base_filters):
     """What a size's picture is made from, and the next one's detail: a map of its full side, with a bend there.
 
     A linear map of an enlarged one has hardly any power in fine detail, and the discriminator, which sees that, wins. A
     transposed convolution has, but leaves its grid in the faces, since too little comes after that smooths it.
     """
-    name = f"detail_{size}"
+    name, filters = f"detail_{size}", _filters(2 * SMALLEST, base_filters)
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=_initial(), name=name)(x)
     return layers.ReLU()(batch_normalised(_doubled(x), name=f"{name}_norm"))
 
