@@ -475,7 +475,7 @@ def test_adaptive_augmentation_follows_the_sign_of_real_images(logit, direction,
         gan._adapt(scores)
         gan.d_updates.assign_add(1)
     assert float(real_sign) == pytest.approx(direction)
-    assert float(strength) == pytest.approx(0.4 + direction * 10 * 16 / 500_000, rel=1e-4)
+    assert float(strength) == pytest.approx(0.4 + direction * 10 * 16 / 100_000, rel=1e-4)
 
 
 def test_adaptive_augmentation_stays_in_its_bounds(small_gan):
