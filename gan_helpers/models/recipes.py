@@ -82,7 +82,7 @@ dcgan_2015 = Recipe(batch_size=128)
 quick = Recipe(base_filters=32, batch_size=32, simultaneous=True)
 
 # Small pictures first: what a face is made of is learnt at 32 pixels, where a step costs less, and detail after that.
-# The augmentation begins when the discriminator learns its pictures by heart: late with many, soon with few.
+# The augmentation grows while the discriminator is too sure of real pictures: with few it soon knows them by heart.
 best = Recipe(
     architecture="growing",
     base_filters=64,
