@@ -25,7 +25,7 @@
 #
 # | on | minutes for the whole notebook |
 # |---|---|
-# | a CPU with 2 cores | about 20 |
+# | a CPU with 2 cores | 20 to 40 |
 # | a GPU | not measured |
 
 # %%
@@ -136,7 +136,7 @@ for name, steps in steps_of.items():
 
 # %% [markdown]
 # The DCGAN of 2015 makes few large steps; from no more pictures, batches of 32 make nearly four times as many updates. At 32
-# pixels a step costs less than half of one at 64, as the bars below show.
+# pixels a step costs about half of one at 64, as the bars below show.
 #
 # ## Running the ladder
 #
@@ -223,8 +223,9 @@ plt.show()
 
 # %% [markdown]
 # Left: each ingredient's part, right: when it pays. What helps in the first minute need not help in the tenth; read the
-# slopes. KID is drawn on a logarithmic axis. In one minute the last rung, twice the width, does not pay yet: it makes half
-# as many steps. On photographs, below, it paid from three minutes on, and that is why it is the default.
+# slopes. KID is drawn on a logarithmic axis. In these minutes the last rung, twice the width, does not pay yet: it makes less
+# than half as many steps. But its line falls faster, and on photographs, below, it paid from three minutes on: that is why it
+# is the default.
 #
 # ## Averaging, from its definition
 #
@@ -255,7 +256,7 @@ assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(mine, library, strict=Tr
 #
 # ## Small pictures first
 #
-# What makes a face, where its eyes and mouth go, is there at 32 pixels already, at less than half the cost. So most of the steps
+# What makes a face, where its eyes and mouth go, is there at 32 pixels already, at about half the cost. So most of the steps
 # are made there; then both networks get a layer more, which begins with adding nothing (Karras et al., 2018, whose fade
 # this replaces). Notebook 08 opens the networks; here is the plan that `train` makes of it:
 
