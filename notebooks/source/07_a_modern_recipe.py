@@ -342,7 +342,7 @@ for name in seeds:
 # stood still at 0.066, `best` came to 0.037 (one seed each; the recipes differ in more than augmentation). In these runs
 # augmentation grew by 1 in 500,000 pictures, its paper's pace, made for days. Five times as fast, as it is now, 100 faces came
 # to 0.070 after 8 minutes and 0.055 after 16; with 1,000 it changed nothing; drawn faces, of which a discriminator is soon sure,
-# came out no better (KID 0.190 and 0.179 after 4 minutes of a core at 32 pixels, 0.337 and 0.330 after 2 at 64).
+# came out no better (KID 0.190 where it had been 0.179 after 4 minutes of a core at 32 pixels, 0.337 and 0.330 after 2 at 64).
 #
 # Falling rates, which end long trainings well, cost a short one the updates it lives on. Translating every picture holds
 # the discriminator back before there is need. Real faces made 32 pixels small and enlarged have 0.010: at 10 minutes
