@@ -155,6 +155,14 @@ def test_rates_fall_over_the_whole_training():
     assert float(gan.g_optimizer.learning_rate) == pytest.approx(5e-4 * float(whole(60)) / 1e-3)
 
 
+def test_pictures_beyond_64_pixels_are_learnt_at_a_share_of_the_rates():
+    recipe = dataclasses.replace(SLIM, g_learning_rate=4e-4, d_learning_rate=2e-4, learning_rate_beyond_64=0.5)
+    for size, share in ((64, 1.0), (128, 0.5)):
+        gan = build_gan(recipe, size, first_step=60)
+        assert float(gan.g_optimizer.learning_rate) == pytest.approx(share * 4e-4)
+        assert float(gan.d_optimizer.learning_rate) == pytest.approx(share * 2e-4)
+
+
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory):
     return _train(tmp_path_factory.mktemp("whole") / "run")

@@ -77,6 +77,7 @@ def build_gan(
     )
 
     def optimizer(rate):
+        rate *= recipe.learning_rate_beyond_64 if image_size > 64 else 1
         if planned_steps and recipe.final_learning_rate < 1:
             whole = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
             rate = Later(whole, first_step) if first_step else whole
