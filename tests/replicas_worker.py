@@ -63,6 +63,8 @@ def trained(name, devices, faces):
     given = labels() if name == "alternating" else None
     with devices.scope():
         gan = built(name, given)
+    if name == "synchronised penalty":  # which two replicas take at every step, since their discriminator has a state
+        gan.penalty_every = devices.replicas
     policies = [layer.dtype_policy.name for layer in gan.discriminator.layers]
     stream = devices.stream(functools.partial(face_batches, faces, BATCH, seed=SEED, labels=given))
     fit = functools.partial(

@@ -68,11 +68,21 @@ def _detail(x, size, base_filters):
     """What a size's picture is made from, and the next one's detail: a map of its full side, with a bend there.
 
     A linear map of an enlarged one has hardly any power in fine detail, and the discriminator, which sees that, wins. A
-    transposed convolution has, but leaves its grid in the faces, since too little comes after that smooths it.
+    transposed convolution has, but leaves its grid in the faces, since too little comes after that smooths it. Beyond
+    64 pixels a further map is made at the full side, whose bends stand where those of the first one do not.
     """
-    name, filters = f"detail_{size}", _filters(2 * SMALLEST, base_filters)
-    x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=_initial(), name=name)(x)
-    return layers.ReLU()(batch_normalised(_doubled(x), name=f"{name}_norm"))
+    name = f"detail_{size}"
+    x = _convolution(x, name, _filters(2 * SMALLEST, base_filters))
+    x = layers.ReLU()(batch_normalised(_doubled(x), name=f"{name}_norm"))
+    if size > 2 * SMALLEST:
+        name = f"fine_{size}"
+        x = _convolution(x, name, _filters(size, base_filters))
+        x = layers.ReLU()(batch_normalised(x, name=f"{name}_norm"))
+    return x
+
+
+def _convolution(x, name, filters):
+    return layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=_initial(), name=name)(x)
 
 
 def _doubled(x):

@@ -31,6 +31,7 @@ class Recipe:
         augmentation: kinds of differentiable augmentation, see `augment`.
         augmentation_target: makes its strength adapt, see `GAN`; `None`: always on.
         r1_weight: weight of the discriminator's R1 penalty.
+        r1_weight_beyond_64: what is added to it for pictures of more than 64 pixels.
         r2_weight: weight of its R2 penalty.
         gradient_penalty_weight: weight of its gradient penalty (WGAN-GP).
         penalty_every: steps between two penalties.
@@ -39,7 +40,6 @@ class Recipe:
         final_learning_rate: share of the learning rates that is left at the planned end, in (0, 1]; they fall as half a
             cosine. Below 1 the run depends on its planned length (epochs, or minutes at the speed measured), which is
             fixed when it is made.
-        learning_rate_beyond_64: share of the learning rates with which pictures of more than 64 pixels are learnt.
         growth: share of the planned steps, in [0, 1), that is made on smaller pictures, from 32 pixels on, with
             networks of the architecture `"growing"`, see `training.growing.stages`. Above 0 the run depends on its
             planned length, likewise.
@@ -64,12 +64,12 @@ class Recipe:
     augmentation: tuple[str, ...] = ()
     augmentation_target: float | None = None
     r1_weight: float = 0.0
+    r1_weight_beyond_64: float = 0.0
     r2_weight: float = 0.0
     gradient_penalty_weight: float = 0.0
     penalty_every: int = 1
     mismatch_weight: float | None = None
     final_learning_rate: float = 1.0
-    learning_rate_beyond_64: float = 1.0
     growth: float = 0.0
 
     def planned(self, image_size):
@@ -85,7 +85,7 @@ quick = Recipe(base_filters=32, batch_size=32, simultaneous=True)
 
 # Small pictures first: what a face is made of is learnt at 32 pixels, where a step costs less, and detail after that.
 # The augmentation grows while the discriminator is too sure of real pictures: with few it soon knows them by heart.
-# At 128 pixels the discriminator comes to judge by fine detail alone; at these rates it won after 1,000 steps there.
+# At 128 pixels the discriminator came to judge by fine detail alone and won, after 1,000 steps; R1 prevents that.
 best = Recipe(
     architecture="growing",
     base_filters=64,
@@ -95,7 +95,8 @@ best = Recipe(
     simultaneous=True,
     augmentation=("colour", "translation", "cutout"),
     augmentation_target=0.6,
-    learning_rate_beyond_64=0.25,
+    r1_weight_beyond_64=1.0,
+    penalty_every=4,
     growth=0.8,
 )
 

@@ -68,7 +68,7 @@ def build_gan(
         averaging_share=recipe.averaging_share,
         augmentation=recipe.augmentation,
         augmentation_target=recipe.augmentation_target,
-        r1_weight=recipe.r1_weight,
+        r1_weight=recipe.r1_weight + (recipe.r1_weight_beyond_64 if image_size > 64 else 0),
         r2_weight=recipe.r2_weight,
         gradient_penalty_weight=recipe.gradient_penalty_weight,
         penalty_every=recipe.penalty_every,
@@ -77,7 +77,6 @@ def build_gan(
     )
 
     def optimizer(rate):
-        rate *= recipe.learning_rate_beyond_64 if image_size > 64 else 1
         if planned_steps and recipe.final_learning_rate < 1:
             whole = keras.optimizers.schedules.CosineDecay(rate, planned_steps, alpha=recipe.final_learning_rate)
             rate = Later(whole, first_step) if first_step else whole

@@ -91,13 +91,6 @@ class Devices:
                     f"expected networks without dropout for {self.replicas} replicas, which would all leave out the "
                     f"same; received a {network.name} with it; take another architecture, or one device"
                 )
-        state = has_layer(gan.discriminator, "BatchNormalization") or has_layer(gan.discriminator, "Spectral")
-        if state and gan.penalty_every > 1 and any(gan.penalty_weights.values()):
-            raise ValueError(
-                "expected penalty_every=1, or a discriminator without batch or spectral normalisation, for several "
-                f"replicas: layers with a state cannot be shared within a condition; received {gan.penalty_every}; "
-                "take the penalty at every step, or d_normalisation=none"
-            )
 
     def plan(self, steps, minutes):
         """Refuses a length that would have to be measured, which is done on one device.

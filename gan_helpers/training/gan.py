@@ -70,7 +70,8 @@ class GAN(keras.Model):
         r2_weight: weight of `r2_penalty`, likewise.
         gradient_penalty_weight: weight of `gradient_penalty`, likewise.
         penalty_every: take the penalties at one step in so many, as many times as strong: much cheaper, nearly as
-            good. Defaults to `1`.
+            good. Defaults to `1`. Several replicas take them at every step, as strong as they are, where the
+            discriminator has batch or spectral normalisation: a layer's state cannot be shared within a condition.
         labels: `Labels` of the data, for networks with attributes: what the generator's are drawn from. Gaps in them
             are filled from other pictures. Defaults to `None`.
         mismatch_weight: share, in [0, 1), of the loss at images that are not to be taken for real that is given to real
@@ -446,7 +447,8 @@ class GAN(keras.Model):
         if not any(self.penalty_weights.values()):
             return 0.0
         given = real_images, fake_images, known, wanted
-        if self.penalty_every == 1:
+        state = has_layer(self.discriminator, "BatchNormalization") or has_layer(self.discriminator, "Spectral")
+        if self.penalty_every == 1 or (state and replica_count() > 1):
             in_step()  # within, layers have another precision
             penalty = self._penalty_now(*given)
             in_step()

@@ -87,7 +87,7 @@ precision, found = hardware_precision()
 
 # %% tags=["parameters"] nbmake={"post_cell_execute": ["import os, tempfile", "os.chdir(tempfile.mkdtemp())", "own_recipe = recipe + ',base_filters=1,batch_size=8'", "image_size, count, unseen_count, detected, network, sizes, length = 64, 16, 16, 2, 'small', (32,), {'epochs': 4}"]}
 recipe = "best"
-slim = "batch_size=16,g_learning_rate=3e-4,d_learning_rate=1e-4,learning_rate_beyond_64=1,label_smoothing=0.1"
+slim = "batch_size=16,g_learning_rate=3e-4,d_learning_rate=1e-4,label_smoothing=0.1"
 slim += ",augmentation=none,augmentation_target=none"
 own_recipe = recipe if machine.gpu else f"{recipe},{slim}"
 image_size = 128
@@ -260,13 +260,15 @@ def terms(network, latents, size):
     while side < size:
         side *= 2
         x = ops.relu(layer(f"detail_{side}_norm")(doubled(layer(f"detail_{side}")(x))))
+        if side > 64:
+            x = ops.relu(layer(f"fine_{side}_norm")(layer(f"fine_{side}")(x)))
         added = [doubled(term) for term in added] + [layer(f"images_{side}")(x)]
     return added
 
 
 latents = sample_latents(8, seed=seed)
-untrained = generator_model(100, image_size=64, base_filters=16, architecture="growing")
-ours, library = ops.tanh(sum(terms(untrained, latents, 64))), untrained(latents)
+untrained = generator_model(100, image_size=128, base_filters=16, architecture="growing")
+ours, library = ops.tanh(sum(terms(untrained, latents, 128))), untrained(latents)
 print(f"largest difference to the library's generator: {float(ops.max(ops.abs(ours - library))):.1e}")
 assert np.allclose(ours, library, atol=1e-5)
 
