@@ -196,9 +196,9 @@ for name, size, kind in [
     print(line)
 
 # %% [markdown]
-# From 32 to 256 pixels, a DCGAN's picture takes about eighty times as long. The halved networks take six times as long at 256
+# From 32 to 256 pixels, a DCGAN's picture takes about eighty times as long. The halved networks take seven times as long at 256
 # pixels as at 32, although they make but four times the operations: thin layers leave a processor's units idle, and
-# GFLOP/s fall. Counting tells what is possible, measuring what you get. Memory at its peak is 1.2 to 1.6 times what we
+# GFLOP/s fall. Counting tells what is possible, measuring what you get. Memory at its peak is 1.2 to 1.4 times what we
 # counted (at 32 pixels more, where TensorFlow's own start shows): gradients of maps, and what convolutions put aside, need
 # room too. This processor has no 16-bit products, so all is in float32; on one with AVX512-BF16, 16 bits saved a fifth of a
 # DCGAN's time at 32 pixels and two fifths at 256.
@@ -228,6 +228,8 @@ print(f"{fine} is {float(ops.cast(fine, 'bfloat16'))} in bfloat16, {np.float16(f
 #
 # $$p_{32} = T(h_{16}), \qquad p_{2s} = U p_s + C_{2s}(d_{2s}), \qquad d_{2s} = \mathrm{ReLU}(\mathrm{BN}(U K_{2s} d_s)), \qquad
 # d_{32} = h_{32}, \qquad \text{picture} = \tanh p.$$
+#
+# Beyond 64 pixels $d_{2s}$ passes through one more convolution, BN and ReLU, at the full side.
 #
 # A convolution $C_{2s}$ **begins with zeros**, so at the moment of growing nothing changes: the face is the smaller one,
 # enlarged. Its gradient is not zero, so it learns at once.
@@ -318,11 +320,12 @@ plt.show()
 
 # %% [markdown]
 # Grey lines: from there on in twice the size. The game goes on as if nothing had happened: at each size the discriminator is
-# as sure as before, and no surer. Before the bend it was not so: a run of this notebook, half as wide and with the recipe's
-# own rates (5e-4), was lost at 64 pixels. The monitor named "discriminator wins" at step 6,450 and "mode collapse" at step
-# 6,800, and all faces were one. Hence the slower discriminator and the smoothed labels of the parameters (notebook 06);
-# whether they are still needed was not tried. What the monitor names now is true, too: there are 1,500 pictures,
-# augmentation is off to save time, and the discriminator begins to know them by heart.
+# as sure as before, and no surer. The loss that jumps at 128 pixels holds a penalty: beyond 64, `best` takes R1 (notebook 06);
+# why, see below. Before the bend it was not so: a run of this notebook, half as wide and with the recipe's own rates (5e-4), was
+# lost at 64 pixels. The monitor named "discriminator wins" at step 6,450 and "mode collapse" at step 6,800, and all faces were
+# one. Hence the slower discriminator and the smoothed labels of the parameters (notebook 06); whether they are still needed was
+# not tried. What the monitor names now is true, too: there are 1,500 pictures, augmentation is off to save time, and the
+# discriminator begins to know them by heart.
 #
 # Now the same six latents at the end of each stage, all enlarged to the same side.
 
@@ -342,7 +345,7 @@ plt.show()
 
 # %% [markdown]
 # In each column a person keeps hair, skin and background while the picture grows; eyes, brows, mouths and collars become
-# clearer. At 128 pixels eyes have pupils and glasses thin rims; some outlines are doubled. That stage had about 1,000 steps.
+# clearer. At 128 pixels eyes have pupils and glasses sharp rims; some hair and outlines are doubled. That stage had about 1,000 steps.
 #
 # What does each size add to the last faces? The terms of the sum, by `terms` from above, each around grey:
 
@@ -382,8 +385,8 @@ for name, images in sets.items():
 
 # %% [markdown]
 # The real faces say what resolution is worth: losing half of it costs 0.03, three quarters 0.10. Our generators are further
-# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by more than ten times its error; what
-# 128 change is within what another run of this notebook changes (0.162 and 0.156 there): in minutes, nothing yet. The detector's
+# off than that, so sharpness is not their first problem. From 32 to 64 pixels KID falls by nine times its error; what
+# 128 change (0.172 to 0.167) is about as large as its error: to the eye much, to KID in minutes nothing yet. The detector's
 # shares, of 60 faces, are uncertain by about 0.12.
 #
 # Does growing pay at all? On CelebA at 64 pixels networks that grow had a KID of 0.067 after 7 minutes of one core, where
@@ -493,33 +496,36 @@ assert done.returncode == 0 and float(done.stdout.split()[-1]) < 1e-4
 # python -m gan_helpers evaluate --model RUN --data FFHQ --slice 3500:4000 --count 1000
 # ```
 #
-# It made 5,967 steps of 32 pictures at 32 pixels and 5,968 at 64 in 38 minutes, then 2,709 of the 7,956 that were planned at
-# 128 in 25, when it was stopped. Measured are 1,000 faces of the averaged generator, seed 0, against the 500 that it never
-# saw (Inception of 2015, resize `clean`):
+# It made 5,967 steps of 32 pictures at 32 pixels and 5,968 at 64 in 38 minutes, then 1,489 of the 7,956 that were planned at
+# 128, in 28 minutes of one core, when it was stopped (`--epochs 123 --recipe best,growth=0.89` plans as many). Measured are
+# 1,000 faces of the averaged generator, seed 0, against the 500 that it never saw (Inception of 2015, resize `clean`):
 #
 # | measure | value | real faces |
 # |---|---|---|
-# | KID | 0.114 ± 0.003 | |
-# | FID (few pictures: too high for any) | 143.7 ± 1.7 | |
-# | a face detector finds a face | 0.985 | 0.998 |
+# | KID | 0.075 ± 0.003 | |
+# | FID (few pictures: too high for any) | 107.2 ± 0.7 | |
+# | a face detector finds a face | 0.989 | 0.998 |
 #
 # The detector takes nearly all for faces, and so will you; eyes, teeth and hair have the detail of 128 pixels. But KID is far
-# from 0: backgrounds are smears of strong colour, some mouths are crooked, a few faces fall apart, and dark corners have a fine
-# texture that no photograph has.
+# from 0: backgrounds are smears, some mouths are crooked, a few faces fall apart, and there is a fine texture, as of brush
+# strokes, that no photograph has.
 #
-# **Why it was stopped.** Longer is better at 64 pixels: KID 0.019 after 2.5 million pictures. At 128 it is not yet. From the
-# same networks of 64 pixels at the rates of 64, the discriminator was surer from step 900 of 128 on; at 2,235 eyes and mouths had
-# become alike, at 3,325 all faces were one. Its mean score for real faces, in the epoch that ended after so many steps of 128:
+# **A run that was lost, and why.** Without R1 and the further map the same run, from the same networks of 64 pixels, ended with one
+# face: the discriminator was surer from step 900 of 128 on; at 2,235 eyes and mouths had become alike, at 3,325 all faces were
+# one. To see why, it was shown mixtures: the coarse part of one picture with the detail below four pixels of another. Unseen faces
+# with generated detail had logits of -1.1 after 850 steps of 128 and -8.5 after 4,001, generated faces with real detail -0.3 and
+# 1.4. It had come to judge by detail alone, and so taught nothing else. The discriminator's mean score for real faces, in the epoch
+# that ended after so many steps of 128:
 #
-# | rates at 128 pixels | 491 steps | 1,036 | 1,581 | 2,126 | 2,671 |
+# | at 128 pixels | 491 steps | 1,036 | 1,472 | 2,126 | 2,671 |
 # |---|---|---|---|---|---|
-# | as at 32 and 64 | 0.74 | 0.80 | 0.85 | 0.84 | 0.89 |
-# | a quarter: `best` | 0.75 | 0.71 | 0.72 | 0.74 | 0.78 |
+# | as at 32 and 64 | 0.74 | 0.80 | 0.87 | 0.84 | 0.89 |
+# | a quarter of the learning rates | 0.75 | 0.71 | 0.72 | 0.74 | 0.78 |
+# | R1 and a further map: `best` | 0.65 | 0.68 | 0.67 | 0.65 | 0.63 |
 #
-# To see why, it was shown mixtures: the coarse part of one picture with the detail below four pixels of another. Unseen faces with
-# generated detail had logits of -1.1 after 850 steps of 128 and -8.5 after 4,001, generated faces with real detail -0.3 and 1.4.
-# It had come to judge by detail alone, and so taught nothing else. At a quarter of the rates that comes later, so `best` has
-# `learning_rate_beyond_64=0.25`; it is not cured.
+# R1 asks for a discriminator that is not steep at real pictures, and fine detail, which is of small size, can only be judged by a
+# steep one. So it keeps its eyes on the face. Longer is still not better: KID of 500 faces was 0.077 when 128 pixels began, 0.074
+# after 1,489 steps and 0.086 after 2,917. At 64 pixels it is otherwise: 0.019 after 2.5 million pictures of CelebA.
 #
 # ## Exercises
 #
