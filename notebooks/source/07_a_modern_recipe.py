@@ -135,7 +135,7 @@ for name, steps in steps_of.items():
     print(f"{name:22} {each}   {steps:6,} steps   {seen:8,} pictures seen")
 
 # %% [markdown]
-# The DCGAN of 2015 makes few large steps; from no more pictures, batches of 32 make nearly four times as many updates. At 32
+# The DCGAN of 2015 makes few large steps; from no more pictures, batches of 32 make four times as many updates. At 32
 # pixels a step costs about half of one at 64, as the bars below show.
 #
 # ## Running the ladder
