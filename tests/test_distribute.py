@@ -85,6 +85,8 @@ def test_what_replicas_cannot_share_is_refused(recipe, batch_size, message):
 
 def test_what_replicas_can_share_passes():
     TWO.check(_gan(r1_weight=1.0, penalty_every=4), 16)
+    TWO.check(_gan(r1_weight=1.0, penalty_every=4, d_normalisation="none"), 16)
+    TWO.check(_gan(penalty_every=4), 2)
     TWO.plan(100, None)
 
 

@@ -75,7 +75,7 @@ class Devices:
             batch_size: images in a step, of all replicas together.
 
         Raises:
-            ValueError: a batch that does not divide, or networks whose replicas would repeat or wait for each other.
+            ValueError: a batch that does not divide, or networks whose replicas would repeat each other.
         """
         if self.replicas == 1:
             return

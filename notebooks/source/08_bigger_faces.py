@@ -524,9 +524,9 @@ assert done.returncode == 0 and float(done.stdout.split()[-1]) < 1e-4
 # | R1 and a further map: `best` | 0.65 | 0.68 | 0.67 | 0.65 | 0.63 |
 #
 # R1 asks for a discriminator that is not steep at real pictures, and fine detail, which is of small size, can only be judged by a
-# steep one. With R1 the mixtures have logits of -0.6 (unseen faces, generated detail) and -1.0 (generated faces, real detail) after
-# 1,489 steps, between 0.1 of unseen and -1.0 of generated faces: it keeps its eyes on the face. Longer is still not better: KID of 500 faces was 0.077 when 128 pixels began, 0.074
-# after 1,489 steps and 0.086 after 2,917. At 64 pixels it is otherwise: 0.019 after 2.5 million pictures of CelebA.
+# steep one. With R1 the mixtures have logits of -0.6 (unseen faces, generated detail) and -1.0 (generated faces, real detail)
+# after 1,489 steps, between 0.1 of unseen and -1.0 of generated faces: it keeps its eyes on the face. Longer is still not
+# better: KID of 500 faces was 0.077 when 128 pixels began, 0.074 after 1,489 steps and 0.086 after 2,917. At 64 pixels it is otherwise: 0.019 after 2.5 million pictures of CelebA.
 #
 # ## Exercises
 #
